@@ -1,0 +1,1 @@
+"""Floor 2: from archives to canonical layers: linker, bytecode, tar, compression."""

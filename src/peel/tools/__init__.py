@@ -1,0 +1,1 @@
+"""Floor 2: the programs peel drives, a module each. ``process`` is the only door."""

@@ -1,0 +1,152 @@
+"""The only door to other programs: nothing else in peel imports ``subprocess``.
+
+A command is a value with its whole argv and its whole environment; there is never a shell.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from peel.errors import ToolError
+
+_PASSED = (
+    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "NETRC",
+    "REGISTRY_AUTH_FILE", "CONTAINERS_REGISTRIES_CONF", "CONTAINERS_STORAGE_CONF", "CONTAINERS_CONF",
+)  # fmt: skip
+_SECRET = re.compile(r"(?<=/t/)[^/\s]+|(?<=://)[^/@\s]+(?=@)")
+_GRACE_SECONDS = 5.0
+_LAST_LINES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program to run: its argv, its whole environment, and where."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path | None = None
+    stdin: bytes = b""
+
+    def __str__(self) -> str:
+        return redact(" ".join(self.argv))
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a program left behind."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output as text."""
+        return self.stdout.decode("utf-8", "replace")
+
+
+def inherit(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment children get: paths, proxies and certificates of ours, a fixed locale, and ``extra``.
+
+    Everything else stays out, so that no variable of the caller changes what a tool does.
+    """
+    passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    return {**passed, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(extra or {})}
+
+
+def find(program: str) -> Path | None:
+    """Where this program lies on PATH, if it does."""
+    found = shutil.which(program)
+    return Path(found) if found else None
+
+
+def redact(text: str) -> str:
+    """The text without the tokens and passwords that URLs may carry."""
+    return _SECRET.sub("<hidden>", text)
+
+
+def run(command: Command, *, check: bool = True, timeout: float | None = None) -> Completed:
+    """Run to the end and keep what it printed.
+
+    ``timeout`` is in seconds. Raises ToolError when the program is missing, runs out of time, or, with ``check``,
+    ends with a status other than 0; the error shows the last lines it printed. Interrupted, it ends the program first.
+    """
+    with start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        try:
+            stdout, stderr = child.communicate(command.stdin, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            raise ToolError(f"{command.argv[0]} did not end within {timeout:g} s: {command}") from None
+    done = Completed(child.returncode, stdout, stderr)
+    if check and done.status != 0:
+        raise failure(command, done)
+    return done
+
+
+def failure(command: Command, done: Completed) -> ToolError:
+    """The error for a program that ended badly, with the last lines it printed."""
+    said = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()[-_LAST_LINES:]
+    lines = redact("\n".join(f"  {line}" for line in said))
+    return ToolError(f"{Path(command.argv[0]).name} failed with status {done.status}: {command}\n{lines}".rstrip())
+
+
+@contextmanager
+def start(
+    command: Command,
+    *,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
+    stdout: int | IO[bytes] = subprocess.DEVNULL,
+    stderr: int | IO[bytes] = subprocess.DEVNULL,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program in a process group of its own; on leaving, the whole group is gone."""
+    try:
+        child = subprocess.Popen(
+            command.argv, env=dict(command.env) or inherit(), cwd=command.cwd,
+            stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise ToolError(f"{command.argv[0]} is not installed", hint="peel doctor names what is missing") from None
+    except OSError as error:
+        raise ToolError(f"{command.argv[0]} cannot be started: {error.strerror}") from None
+    with child:
+        try:
+            yield child
+        finally:
+            stop(child)
+
+
+def stop(child: subprocess.Popen[bytes], *, first: signal.Signals = signal.SIGTERM) -> None:
+    """End a program and its group: ask, wait some seconds, then force."""
+    if child.poll() is None:
+        _signal(child, first)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_GRACE_SECONDS)
+    _signal(child, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(_GRACE_SECONDS)
+
+
+def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, number)
+
+
+def argv_of(*parts: str | Path | Sequence[str] | None) -> tuple[str, ...]:
+    """An argv from strings, paths and sequences; None is left out."""
+    flat: list[str] = []
+    for part in parts:
+        if isinstance(part, str | Path):
+            flat.append(str(part))
+        elif part is not None:
+            flat.extend(part)
+    return tuple(flat)
