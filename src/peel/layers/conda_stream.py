@@ -1,0 +1,241 @@
+"""The members of a conda archive, streamed: nothing is unpacked by a library, and nothing hostile gets through.
+
+A ``.conda`` is a zip of two tars, ``info-NAME.tar.zst`` and ``pkg-NAME.tar.zst`` (conda's package format 2);
+a ``.tar.bz2`` is one tar of both. Whatever is wrong with an archive becomes one ArtifactError that names it.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import re
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+import zstandard
+
+from peel.errors import ArtifactError
+from peel.model.entry import Kind
+
+CHUNK: Final = 1 << 20
+"""How many bytes of a member are in memory at a time."""
+
+_HEADER_LIMIT = 1 << 20
+_FREE_SIZE = 256 << 20
+_MOST_RATIO = 1000
+_LARGEST_WINDOW = 1 << 27  # what `zstd --ultra -22` writes
+_SUFFIXES = (".conda", ".tar.bz2")
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")  # control characters, backslashes, what is not UTF-8
+_BROKEN = (OSError, EOFError, ValueError, zipfile.BadZipFile, tarfile.TarError, zstandard.ZstdError, RuntimeError)
+_ROOT = ("", ".")
+_KINDS = {
+    tarfile.REGTYPE: Kind.FILE, tarfile.AREGTYPE: Kind.FILE, tarfile.CONTTYPE: Kind.FILE,
+    tarfile.DIRTYPE: Kind.DIRECTORY, tarfile.SYMTYPE: Kind.SYMLINK, tarfile.LNKTYPE: Kind.HARDLINK,
+}  # fmt: skip
+
+
+class Part(StrEnum):
+    """The two halves of a package: its metadata, and its files."""
+
+    INFO = "info"
+    PAYLOAD = "pkg"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of an archive; ``size`` is in bytes, ``target`` a link's text."""
+
+    path: str
+    kind: Kind
+    mode: int
+    size: int
+    target: str
+
+
+class Content(Protocol):
+    """The bytes of the current member."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield them, at most ``CHUNK`` at a time; what is not read is skipped."""
+
+
+def split_file_name(file_name: str) -> tuple[str, str]:
+    """``numpy-2.1-py311_0.conda`` as stem and suffix. Raises ArtifactError when it is neither format."""
+    for suffix in _SUFFIXES:
+        if file_name.endswith(suffix):
+            return file_name.removesuffix(suffix), suffix
+    raise ArtifactError(f"{file_name}: not a conda package", hint="its name must end in .conda or .tar.bz2")
+
+
+def members(archive: Path, file_name: str, part: Part) -> Iterator[tuple[Member, Content]]:
+    """The members of one half of a package, in the archive's order, directories left out.
+
+    Raises ArtifactError naming the archive, and the member where there is one: for a truncated or corrupt archive, a
+    name no file may have, a device, a setuid file, a name twice, or content that inflates out of all proportion.
+    """
+    with _opened(archive, file_name, part) as source:
+        seen: set[str] = set()
+        for info in source.headers():
+            member = _member(info, file_name)
+            elsewhere = source.half is None and member.path.startswith("info/") != (part is Part.INFO)
+            if elsewhere or member.kind is Kind.DIRECTORY:
+                continue
+            if member.path in seen:
+                raise ArtifactError(f"{file_name}: {member.path!r} is there twice")
+            seen.add(member.path)
+            yield member, source.content(member.size)
+
+
+def check_path(path: str, file_name: str) -> str:
+    """The path, if it is one that stays where it is put. Raises ArtifactError."""
+    parts = path.split("/")
+    if path.startswith("/") or ".." in parts:
+        raise ArtifactError(f"{file_name}: {path!r} points out of the package")
+    if _UNFIT.search(path):
+        raise ArtifactError(f"{file_name}: {path!r} is no name for a file")
+    if "" in parts or "." in parts:
+        raise ArtifactError(f"{file_name}: {path!r} is not written plainly")
+    return path
+
+
+def _member(info: tarfile.TarInfo, file_name: str) -> Member:
+    path = info.name.removeprefix("./").rstrip("/")
+    if path not in _ROOT or info.type != tarfile.DIRTYPE:
+        check_path(path, file_name)
+    kind = _KINDS.get(info.type)
+    if kind is None or info.issparse():
+        raise ArtifactError(f"{file_name}: {path!r} is a device or something else that no package may hold")
+    if kind is Kind.FILE and info.mode & 0o6000:
+        raise ArtifactError(f"{file_name}: {path!r} is setuid or setgid")
+    size = info.size if kind is Kind.FILE else 0
+    return Member(path, kind, info.mode & 0o7777, size, info.linkname)
+
+
+class _Forward:
+    """A decompressed stream as tarfile wants it: it reads, and seeks forward only.
+
+    It stops what inflates out of proportion, and headers that would fill the memory.
+    """
+
+    def __init__(self, stream: BinaryIO, file_name: str, limit: int) -> None:
+        self._stream = stream
+        self._file_name = file_name
+        self._limit = limit
+        self._position = 0
+        self._header_end: int | None = None
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int) -> int:
+        while self._position < position:
+            if not self.read(min(CHUNK, position - self._position)):
+                break
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        end = self._position + size
+        if size < 0 or (self._header_end is not None and end > self._header_end):
+            raise ArtifactError(f"{self._file_name}: a header of the archive is too large")
+        if end > self._limit:
+            raise ArtifactError(
+                f"{self._file_name}: unpacks to more than {self._limit} bytes, out of proportion to its size",
+                hint="this looks like a decompression bomb",
+            )
+        try:
+            data = self._stream.read(size)
+        except _BROKEN as error:
+            raise _broken(self._file_name, error) from None
+        self._position += len(data)
+        return data
+
+    @contextmanager
+    def header(self) -> Iterator[None]:
+        """While it lasts, only so much may be read as a header may be long."""
+        self._header_end = self._position + _HEADER_LIMIT
+        yield
+        self._header_end = None
+
+
+class _Source:
+    """An open tar of a package; ``half`` says which half it is, None when it is both."""
+
+    def __init__(self, stream: BinaryIO, *, file_name: str, limit: int, half: Part | None) -> None:
+        self.half = half
+        self._file_name = file_name
+        self._forward = _Forward(stream, file_name, limit)
+        self._end = 0
+
+    def headers(self) -> Iterator[tarfile.TarInfo]:
+        try:
+            with self._forward.header():
+                tar = tarfile.TarFile(fileobj=self._forward, encoding="utf-8", errors="strict")  # type: ignore[arg-type]
+            while True:
+                self._forward.seek(self._end)
+                with self._forward.header():
+                    info = tar.next()
+                if info is None:
+                    return
+                tar.members.clear()  # type: ignore[attr-defined]  # or tarfile would keep them all
+                self._end = self._forward.tell() + (-(-info.size // 512) * 512 if info.isreg() else 0)
+                yield info
+        except _BROKEN as error:
+            raise _broken(self._file_name, error) from None
+
+    def content(self, size: int) -> Content:
+        return _Content(self._forward, size, self._file_name)
+
+
+@dataclass(slots=True)
+class _Content:
+    """The rest of the member that the stream stands at."""
+
+    forward: _Forward
+    left: int
+    file_name: str
+
+    def chunks(self) -> Iterator[bytes]:
+        while self.left:
+            data = self.forward.read(min(CHUNK, self.left))
+            if not data:
+                raise ArtifactError(f"{self.file_name}: the archive is truncated")
+            self.left -= len(data)
+            yield data
+
+
+@contextmanager
+def _opened(archive: Path, file_name: str, part: Part) -> Iterator[_Source]:
+    stem, suffix = split_file_name(file_name)
+    try:
+        limit = max(_FREE_SIZE, archive.stat().st_size * _MOST_RATIO)
+        if suffix == ".tar.bz2":
+            with bz2.open(archive) as stream:
+                yield _Source(stream, file_name=file_name, limit=limit, half=None)  # type: ignore[arg-type]
+            return
+        with zipfile.ZipFile(archive) as outer, _component(outer, stem, part, file_name) as stream:
+            yield _Source(stream, file_name=file_name, limit=limit, half=part)
+    except _BROKEN as error:
+        raise _broken(file_name, error) from None
+
+
+@contextmanager
+def _component(outer: zipfile.ZipFile, stem: str, part: Part, file_name: str) -> Iterator[BinaryIO]:
+    name = f"{part}-{stem}.tar.zst"
+    if outer.namelist().count(name) != 1:
+        raise ArtifactError(f"{file_name}: must hold {name!r} exactly once", hint="is the file name the right one?")
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
+    with outer.open(name) as packed, decompressor.stream_reader(packed, read_across_frames=True) as stream:
+        yield io.BufferedReader(stream, CHUNK)
+
+
+def _broken(file_name: str, error: BaseException) -> ArtifactError:
+    return ArtifactError(
+        f"{file_name}: cannot be read as a conda package: {error or type(error).__name__}",
+        hint="the archive is damaged or made by something else than a conda build; fetch it again",
+    )

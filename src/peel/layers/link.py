@@ -1,0 +1,117 @@
+"""Linker 1: a conda archive becomes the files of one final prefix.
+
+The result equals what rattler installs, file by file, and depends on the archive's content, the prefix, the Python
+version and the paths left out; on nothing else. A change of any byte it writes needs another number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Final
+
+from peel.errors import ArtifactError
+from peel.layers.archive import PackageFacts
+from peel.layers.conda_info import parse_entry_point, read_info
+from peel.layers.link_payload import Linked, Package, link_payload
+from peel.layers.link_python import SCRIPT_MODE, is_packaged_bytecode, place, script
+from peel.layers.link_record import InstalledPath, make_record, record_name
+from peel.layers.link_stage import Stage
+from peel.model.entry import Entry, Kind, symlink
+from peel.model.values import MTIME_CONSTANT, Digest, PythonVersion
+
+LINKER: Final = 1
+"""The number that a lock names; what it stands for never changes."""
+
+
+def link_conda(  # noqa: PLR0913 - what a package's files depend on, no more
+    archive: Path,
+    *,
+    file_name: str,
+    digest: Digest,
+    prefix: str,
+    python: PythonVersion | None,
+    stage: Path,
+    omit: frozenset[str] = frozenset(),
+) -> tuple[Entry, ...]:
+    """Write a package's final files beneath ``stage``, which stands for ``prefix``, and describe them.
+
+    ``archive`` is read as what ``file_name`` says; ``digest`` is its sha256, already verified. ``python`` is needed for
+    ``noarch: python``. ``omit`` are paths relative to the prefix that another package wins. Entries are files, symbolic
+    and hard links in path order, with the package's build time as mtime; packaged ``__pycache__`` is dropped. Of a file
+    with several names the first in path order is the file, the others are hard links.
+
+    Raises ArtifactError naming the package, and the member where there is one, for everything an archive must not hold.
+    """
+    package = Package(file_name, read_info(archive, file_name), prefix, python, omit)
+    if package.info.noarch == "python" and python is None:
+        raise ArtifactError(f"{file_name}: needs a Python in its environment", hint="add python to the environment")
+    with Stage(stage, file_name) as staged:
+        linked = [*link_payload(archive, package, staged), *_write_scripts(package, staged)]
+        linked.append(_write_record(linked, package, staged, archive, digest))
+    return tuple(_entry(item, package, stage) for item in sorted(linked, key=lambda item: _order(item.path)))
+
+
+def installed_paths(facts: PackageFacts, python: PythonVersion | None) -> tuple[str, ...]:
+    """Where the paths of a package end up, relative to the prefix, sorted; its record and scripts are among them.
+
+    Raises ArtifactError when a ``noarch: python`` package is placed without a Python.
+    """
+    label = f"{facts.name}-{facts.version}-{facts.build}"
+    paths = [
+        fact.path for fact in facts.paths if fact.kind is not Kind.DIRECTORY and not is_packaged_bytecode(fact.path)
+    ]
+    if facts.noarch == "python":
+        if python is None:
+            raise ArtifactError(f"{label}: needs a Python in its environment", hint="add python to the environment")
+        scripts = [f"bin/{parse_entry_point(text, label).command}" for text in facts.entry_points]
+        paths = [*(place(path, python) for path in paths), *scripts]
+    return tuple(sorted({*paths, f"conda-meta/{label}.json"}))
+
+
+def _write_scripts(package: Package, staged: Stage) -> Iterator[Linked]:
+    for point in package.info.entry_points:
+        path = f"bin/{point.command}"
+        if package.python and path not in package.omit:
+            data = script(point, package.prefix, package.python)
+            staged.write(path, data)
+            yield _written(path, data, mode=SCRIPT_MODE)
+
+
+def _write_record(linked: list[Linked], package: Package, staged: Stage, archive: Path, digest: Digest) -> Linked:
+    scripts = {f"bin/{point.command}" for point in package.info.entry_points}
+    installed = [_installed(item, scripts) for item in linked]
+    record = make_record(package.info, installed, archive=archive, file_name=package.file_name, digest=digest)
+    path = record_name(package.info)
+    staged.write(path, record)
+    return _written(path, record, mode=0o644)
+
+
+def _written(path: str, data: bytes, *, mode: int) -> Linked:
+    return Linked(path, Kind.FILE, mode, len(data), None, hashlib.sha256(data).hexdigest())
+
+
+def _installed(item: Linked, scripts: Collection[str]) -> InstalledPath:
+    kind = "softlink" if item.kind is Kind.SYMLINK else "hardlink"
+    if item.path in scripts and item.sha256 is None:
+        kind = "unix_python_entry_point"
+    return InstalledPath(item.path, kind, item.sha256, item.sha256_in_prefix, item.size, item.rule)
+
+
+def _entry(item: Linked, package: Package, stage: Path) -> Entry:
+    root = package.prefix.strip("/")
+    path = f"{root}/{item.path}"
+    stamp = package.info.timestamp
+    mtime = MTIME_CONSTANT if stamp is None else stamp
+    if item.kind is Kind.SYMLINK:
+        return symlink(path, item.target, mtime=mtime)
+    leader = min(item.same, key=_order, default=item.path)
+    if leader != item.path:
+        return Entry(path, Kind.HARDLINK, item.mode, mtime, target=f"{root}/{leader}")
+    return Entry(path, Kind.FILE, item.mode, mtime, item.size, stage / item.path)
+
+
+def _order(path: str) -> list[str]:
+    """The order of a canonical layer: by path components."""
+    return path.split("/")

@@ -1,0 +1,105 @@
+"""What locking needs to know of a wheel, without linking it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from email.message import Message
+from email.parser import HeaderParser
+from pathlib import Path
+from typing import Final
+
+from installer.records import parse_record_file
+from installer.sources import WheelFile
+from installer.utils import parse_entrypoints
+
+from peel.layers.archive import PackageFacts, PathFact
+from peel.layers.link_python import is_packaged_bytecode, place
+from peel.layers.wheel_file import opened
+from peel.model.entry import Kind
+from peel.model.values import PythonVersion
+
+_ROOTS: Final = {
+    "purelib": "site-packages/", "platlib": "site-packages/", "scripts": "python-scripts/",
+    "headers": "python-headers/", "data": "",
+}  # fmt: skip
+_REPLACED = frozenset({"RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER", "REQUESTED", "direct_url.json"})
+_WRITTEN = ("/RECORD", "/INSTALLER")
+
+
+def read_wheel_facts(archive: Path, file_name: str) -> PackageFacts:
+    """Read a wheel's facts, as far as it has what a conda package has.
+
+    ``name`` is normalized (PEP 503), ``depends`` are its Requires-Dist; ``paths`` lie where a ``noarch: python``
+    package holds them; ``build`` and ``subdir`` are empty. Raises ArtifactError as
+    :func:`peel.layers.wheel.link_wheel` does.
+    """
+    with opened(archive, file_name) as wheel:
+        metadata = HeaderParser().parsestr(wheel.read_dist_info("METADATA"))
+        paths = tuple(sorted(_paths(wheel), key=lambda fact: fact.path))
+        return PackageFacts(
+            name=re.sub(r"[-_.]+", "-", wheel.distribution).lower(),
+            version=wheel.version,
+            build="",
+            build_number=0,
+            subdir="",
+            noarch="python",
+            depends=tuple(metadata.get_all("Requires-Dist", [])),
+            license=_license(metadata),
+            timestamp=None,
+            installed_size=sum(fact.size for fact in paths),
+            paths=paths,
+            link_scripts=(),
+            entry_points=tuple(_entry_points(wheel)),
+        )
+
+
+def packaged_path(scheme: str, path: str, distribution: str) -> str:
+    """A wheel's path as a ``noarch: python`` package would hold it; headers lie beneath ``python-headers/``."""
+    return f"{_ROOTS[scheme]}{distribution + '/' if scheme == 'headers' else ''}{path}"
+
+
+def installed_path(packaged: str, python: PythonVersion) -> str | None:
+    """Where such a path goes, relative to the prefix; None when it is left out."""
+    if is_packaged_bytecode(packaged) or (is_replaced(packaged) and not packaged.endswith(_WRITTEN)):
+        return None
+    if packaged.startswith("python-headers/"):
+        return f"include/python{python}/{packaged.removeprefix('python-headers/')}"
+    return place(packaged, python)
+
+
+def is_replaced(path: str) -> bool:
+    """Whether this is metadata of an installation: peel writes its own, or none."""
+    folder, _, name = path.rpartition("/")
+    return folder.endswith(".dist-info") and name in _REPLACED
+
+
+def installed_wheel_paths(facts: PackageFacts, python: PythonVersion) -> tuple[str, ...]:
+    """Where the paths of a wheel end up, relative to the prefix, sorted; scripts and INSTALLER are among them."""
+    placed = {installed_path(fact.path, python) for fact in facts.paths}
+    scripts = {f"bin/{text.partition('=')[0].strip()}" for text in facts.entry_points}
+    return tuple(sorted({path for path in placed if path is not None} | scripts))
+
+
+def _paths(wheel: WheelFile) -> Iterator[PathFact]:
+    rows = parse_record_file(wheel.read_dist_info("RECORD").splitlines())
+    for path, _, size in rows:
+        yield PathFact(_packaged(path, wheel), None, int(size or 0), Kind.FILE)
+    yield PathFact(f"site-packages/{wheel.dist_info_dir}/INSTALLER", None, 0, Kind.FILE)
+
+
+def _packaged(path: str, wheel: WheelFile) -> str:
+    if not path.startswith(f"{wheel.data_dir}/"):
+        return packaged_path("purelib", path, wheel.distribution)
+    scheme, _, rest = path.removeprefix(f"{wheel.data_dir}/").partition("/")
+    return packaged_path(scheme, rest, wheel.distribution)
+
+
+def _license(metadata: Message) -> str:
+    return str(metadata.get("License-Expression") or metadata.get("License") or "").partition("\n")[0]
+
+
+def _entry_points(wheel: WheelFile) -> Iterator[str]:
+    if "entry_points.txt" in wheel.dist_info_filenames:
+        for name, module, function, _ in parse_entrypoints(wheel.read_dist_info("entry_points.txt")):
+            yield f"{name} = {module}:{function}"

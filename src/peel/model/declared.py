@@ -1,0 +1,193 @@
+"""Declarations resolved into one value: what an image is asked to be, and how two such askings differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from peel.errors import DocumentError
+from peel.model.declaration import (
+    CompressionChoice,
+    EnvironmentSpec,
+    ImageDeclaration,
+    Kernel,
+    LabDeclaration,
+    Launch,
+    Menu,
+    PayloadDeclaration,
+    PipSection,
+)
+from peel.model.documents import Document, Strings
+
+LAB = "lab"
+PAYLOAD_PREFIXES = "/opt/peel/envs"
+
+_CREDENTIALS = re.compile(r"/t/(?!\$)[^/\s]+|://[^/@\s$]*:(?!\$)[^/@\s]+@")
+_SPEC_NAME = re.compile(r"(?:[\w./:-]+::)?([\w.-]+)")
+
+
+class DeclaredEnvironment(Document):
+    """One environment, everything said of it in one place."""
+
+    name: str
+    role: Literal["lab", "payload"]
+    prefix: str
+    channels: Strings
+    dependencies: Strings
+    pip: Strings = ()
+    pip_repositories: Strings = ()
+    allow_pypi_requests: bool = True
+    kernel: Kernel | None = None
+    menu: Menu | None = None
+    variables: dict[str, str] = {}
+    clobber: dict[str, str] = {}
+    skip_link_scripts: dict[str, str] = {}
+
+
+class Declared(Document):
+    """An image, its declarations read and joined; part of the lock, so that a build needs nothing else."""
+
+    base: str
+    platforms: Strings
+    tags: str
+    launch: Launch
+    links: dict[str, str] = {}
+    compression: CompressionChoice
+    environments: Annotated[tuple[DeclaredEnvironment, ...], Field(strict=False)]
+
+    @property
+    def payloads(self) -> Sequence[DeclaredEnvironment]:
+        """The environments that kernels run in, in the order of the declaration."""
+        return [environment for environment in self.environments if environment.role == "payload"]
+
+    @property
+    def lab(self) -> DeclaredEnvironment:
+        """JupyterLab's own environment."""
+        return next(environment for environment in self.environments if environment.role == "lab")
+
+
+def resolve(
+    image: ImageDeclaration,
+    lab: EnvironmentSpec,
+    payloads: Mapping[str, tuple[PayloadDeclaration, EnvironmentSpec]],
+    *,
+    origin: str,
+) -> Declared:
+    """Join an image's declaration with those of its environments, ``payloads`` in the order of the image.
+
+    Raises DocumentError for names, prefixes or kernels that stand twice, prefixes inside each other,
+    and credentials written into a channel.
+    """
+    environments = (
+        _environment(LAB, "lab", image.lab, lab, prefix=image.lab.prefix),
+        *(
+            _environment(
+                name, "payload", payload, spec,
+                prefix=payload.prefix or f"{PAYLOAD_PREFIXES}/{name}", kernel=payload.kernel, menu=payload.menu,
+            )
+            for name, (payload, spec) in payloads.items()
+        ),
+    )  # fmt: skip
+    _refuse_contradictions(environments, image, origin)
+    return Declared(
+        base=image.base, platforms=image.platforms, tags=image.tags, launch=image.launch, links=image.links,
+        compression=image.compression, environments=environments,
+    )  # fmt: skip
+
+
+def _environment(
+    name: str,
+    role: Literal["lab", "payload"],
+    declaration: LabDeclaration | PayloadDeclaration,
+    spec: EnvironmentSpec,
+    *,
+    prefix: str,
+    kernel: Kernel | None = None,
+    menu: Menu | None = None,
+) -> DeclaredEnvironment:
+    return DeclaredEnvironment(
+        name=name, role=role, prefix=prefix, kernel=kernel, menu=menu,
+        channels=spec.channels,
+        dependencies=tuple(item for item in spec.dependencies if isinstance(item, str)),
+        pip=tuple(text for item in spec.dependencies if isinstance(item, PipSection) for text in item.pip),
+        pip_repositories=spec.pip_repositories, allow_pypi_requests=spec.allow_pypi_requests,
+        variables=declaration.variables, clobber=declaration.clobber,
+        skip_link_scripts=declaration.skip_link_scripts,
+    )  # fmt: skip
+
+
+def _refuse_contradictions(
+    environments: Sequence[DeclaredEnvironment], image: ImageDeclaration, origin: str
+) -> None:
+    names = [environment.name for environment in environments]
+    _refuse_twice("payload", names, origin)
+    _refuse_twice("kernel", [e.kernel.name for e in environments if e.kernel], origin)
+    _refuse_twice("prefix", [environment.prefix for environment in environments], origin)
+    _refuse_twice("platform", list(image.platforms), origin)
+    _refuse_nested([PurePosixPath(environment.prefix) for environment in environments], origin)
+    for environment in environments:
+        for channel in (*environment.channels, *environment.pip_repositories):
+            if _CREDENTIALS.search(channel):
+                raise DocumentError(
+                    f"{origin}: environment {environment.name!r} has a password or token written into a channel",
+                    hint="name an environment variable there instead, as in https://host/t/$TOKEN/channel",
+                )
+
+
+def _refuse_twice(what: str, values: Sequence[str], origin: str) -> None:
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise DocumentError(
+            f"{origin}: {what} {twice[0]!r} stands twice", hint=f"give every environment a {what} of its own"
+        )
+
+
+def _refuse_nested(prefixes: Sequence[PurePosixPath], origin: str) -> None:
+    for inner in prefixes:
+        for outer in prefixes:
+            if outer in inner.parents:
+                raise DocumentError(
+                    f"{origin}: prefix {inner} lies inside prefix {outer}",
+                    hint="layers of one environment may not write into another's prefix",
+                )
+
+
+def differences(old: Declared, new: Declared) -> tuple[str, ...]:
+    """What changed between two askings, a line each; empty when nothing did."""
+    before, after = (_by_environment(declared) for declared in (old, new))
+    return tuple(_compare("", before, after))
+
+
+def _by_environment(declared: Declared) -> dict[str, Any]:
+    data = declared.model_dump(mode="json")
+    data["environments"] = {environment["name"]: environment for environment in data["environments"]}
+    # the order of environments decides the order of layers
+    data["payload order"] = [environment.name for environment in declared.payloads]
+    return data
+
+
+def _compare(place: str, old: Any, new: Any) -> Iterator[str]:
+    if old == new:
+        return
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _compare(f"{place}.{key}" if place else key, old.get(key), new.get(key))
+    elif isinstance(old, list) and isinstance(new, list) and set(old) != set(new):
+        yield from (f"{place}: {item!r} was removed" for item in old if item not in new)
+        yield from (f"{place}: {item!r} was added" for item in new if item not in old)
+    elif isinstance(old, dict) or old is None:
+        yield f"{place}: {'was added' if old is None else 'was removed'}"
+    elif new is None or isinstance(new, dict):
+        yield f"{place}: {'was removed' if new is None else 'changed'}"
+    else:
+        yield f"{place}: {old!r} became {new!r}"
+
+
+def asks_for(environment: DeclaredEnvironment, package: str) -> bool:
+    """Whether a package is named among the environment's own dependencies, whatever the version."""
+    found = (_SPEC_NAME.match(spec) for spec in environment.dependencies)
+    return any(match is not None and match[1].lower() == package for match in found)

@@ -1,0 +1,156 @@
+"""OCI image layouts: the store's own, and those that images are handed out in (image-spec, image-layout.md)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from peel.errors import ArtifactError, PeelError, UsageError
+from peel.model.oci import REF_NAME, Descriptor, Index, Manifest
+from peel.model.oci_parse import parse_index, parse_manifest
+from peel.model.values import Platform, canonical_json
+from peel.store.blobs import DOCUMENT_LIMIT, Blobs
+from peel.store.files import write_whole, writing
+from peel.store.locks import hold
+
+_MARKER: Final = "oci-layout"
+_VERSION: Final = canonical_json({"imageLayoutVersion": "1.0.0"})
+_EMPTY: Final = canonical_json({"schemaVersion": 2, "manifests": []})
+
+
+def open_layout(root: Path) -> None:
+    """Make a directory a layout, if it is none yet. Raises UsageError for one that holds other things."""
+    if not root.joinpath(_MARKER).exists() and root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise UsageError(f"{root} is not empty and is no OCI layout", hint="name a new or empty directory")
+    make_layout(root)
+
+
+def make_layout(root: Path) -> None:
+    """Write what a layout needs into a directory, whatever else it holds, and leave what is there."""
+    with writing(root):
+        root.joinpath("blobs", "sha256").mkdir(parents=True, exist_ok=True)
+    with _locked(root), writing(root):
+        marker = root / _MARKER
+        if not marker.stat().st_size:
+            marker.write_bytes(_VERSION)  # in place: it is the lock, and must stay the same file
+            marker.chmod(0o644)
+        if not root.joinpath("index.json").exists():
+            write_whole(root / "index.json", _EMPTY)
+
+
+def read_index(root: Path) -> Index:
+    """What a layout's ``index.json`` names. Raises ArtifactError when it cannot be read."""
+    return parse_index(_read_index(root), str(root / "index.json"))
+
+
+def references(root: Path, name: str) -> Index:
+    """The part of a layout's index that goes by this name (``org.opencontainers.image.ref.name``)."""
+    named = (entry for entry in read_index(root).entries if dict(entry.manifest.annotations).get(REF_NAME) == name)
+    return Index(tuple(named))
+
+
+def set_reference(root: Path, name: str, descriptor: Descriptor, platform: Platform | None = None) -> None:
+    """Let a name stand for this manifest; whatever had the name, and the platform where one is given, loses it.
+
+    Safe among threads and processes; the index is replaced as a whole.
+    """
+    entry = {**descriptor.as_json(), "annotations": {**dict(descriptor.annotations), REF_NAME: name}}
+    if platform is not None:
+        entry["platform"] = {"architecture": platform.architecture, "os": "linux"}
+    with _locked(root):
+        read_index(root)  # so that what follows can trust its shape
+        index = json.loads(_read_index(root))
+        kept = [other for other in index["manifests"] if not _replaces(entry, other)]
+        index["manifests"] = sorted([*kept, entry], key=canonical_json)
+        write_whole(root / "index.json", canonical_json(index))
+
+
+def export_layout(blobs: Blobs, manifest: Descriptor, directory: Path, tag: str) -> None:
+    """Hand an image out: ``directory`` becomes, or stays, a layout in which ``tag`` is this image.
+
+    Blobs are hard links where the disk allows it, copies elsewhere. An image that had the tag goes, with the blobs
+    that nothing else there needs. Raises UsageError for a directory that holds other things, ArtifactError when the
+    store lacks a blob, ToolError when the disk refuses.
+    """
+    if directory.resolve() == blobs.root.resolve():
+        raise UsageError(f"{directory} is the store itself", hint="name a new or empty directory")
+    wanted = needed_blobs(blobs, manifest)
+    open_layout(directory)
+    with writing(directory, needed=sum(blob.size for blob in wanted)):
+        for blob in wanted:
+            _hand_out(blobs, blob, Blobs(directory).path(blob.digest))
+    before = references(directory, tag)
+    set_reference(directory, tag, manifest)
+    _drop_unneeded(directory, before)
+
+
+def needed_blobs(blobs: Blobs, manifest: Descriptor) -> tuple[Descriptor, ...]:
+    """All that an image consists of: layers, config, and the manifest itself."""
+    found = _manifest_of(blobs, manifest)
+    return (*found.layers, found.config, manifest)
+
+
+def _hand_out(blobs: Blobs, blob: Descriptor, target: Path) -> None:
+    source = blobs.path(blob.digest)
+    if not source.is_file() or source.stat().st_size != blob.size:
+        raise ArtifactError(f"the store's blob {blob.digest} is missing or cut short", hint="build the image again")
+    if target.exists() and target.stat().st_size == blob.size:
+        return
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another disk, or one without hard links
+        _copy(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".")
+    os.close(handle)
+    try:
+        shutil.copyfile(source, name)
+        Path(name).chmod(0o444)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _drop_unneeded(directory: Path, before: Index) -> None:
+    """Remove the blobs that only replaced images needed; where that is not certain, keep them."""
+    there = Blobs(directory)
+    with suppress(PeelError, OSError):
+        needed = {
+            blob.digest for entry in read_index(directory).entries for blob in needed_blobs(there, entry.manifest)
+        }
+        dropped = {blob.digest for entry in before.entries for blob in needed_blobs(there, entry.manifest)}
+        for digest in sorted(dropped - needed):
+            there.path(digest).unlink(missing_ok=True)
+
+
+def _manifest_of(blobs: Blobs, manifest: Descriptor) -> Manifest:
+    return parse_manifest(blobs.read(manifest.digest), f"image {manifest.digest}")
+
+
+def _replaces(entry: dict[str, Any], other: dict[str, Any]) -> bool:
+    if (other.get("annotations") or {}).get(REF_NAME) != entry["annotations"][REF_NAME]:
+        return False
+    return "platform" not in entry or other.get("platform") in (None, entry["platform"])
+
+
+def _read_index(root: Path) -> bytes:
+    try:
+        with root.joinpath("index.json").open("rb") as file:
+            return file.read(DOCUMENT_LIMIT)
+    except OSError as error:
+        raise ArtifactError(
+            f"{root} is no OCI layout: {error.strerror}", hint="the directory must hold an index.json"
+        ) from None
+
+
+def _locked(root: Path) -> AbstractContextManager[None]:
+    return hold(root / _MARKER)

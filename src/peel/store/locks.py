@@ -1,0 +1,96 @@
+"""Locks between processes, and directories that are cleared away once their process is gone.
+
+All are ``flock`` locks: the kernel drops them when their holder ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from peel.store.files import writing
+
+_LOCK = ".lock"
+
+
+@contextmanager
+def hold(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold a file's lock, alone among threads and processes; the file is made when missing and stays.
+
+    ``waiting`` is called once when another holds it. The wait has no end but an interrupt.
+    """
+    with writing(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        if not _try(descriptor):
+            if waiting is not None:
+                waiting()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def fresh_directory(root: Path) -> Iterator[Path]:
+    """Lend an empty directory beneath ``root``; it is gone afterwards, with all that is in it."""
+    lock, descriptor = _claim(root)
+    path = lock.with_suffix("")
+    try:
+        with writing(path):
+            path.mkdir(mode=0o700)
+        yield path
+    finally:
+        _remove(path, lock)
+        os.close(descriptor)
+
+
+def sweep(root: Path) -> int:
+    """Clear away the directories that killed processes left beneath ``root``; says how many."""
+    return sum(_sweep_one(lock) for lock in sorted(root.glob(f"*{_LOCK}")))
+
+
+def _sweep_one(lock: Path) -> bool:
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False  # its owner was faster
+    try:
+        free = _try(descriptor)
+        if free:
+            _remove(lock.with_suffix(""), lock)
+        return free
+    finally:
+        os.close(descriptor)
+
+
+def _claim(root: Path) -> tuple[Path, int]:
+    """Make and hold a new lock file; again, should a sweep take it between the two."""
+    with writing(root):
+        root.mkdir(parents=True, exist_ok=True)
+        while True:
+            lock = root / f"{secrets.token_hex(8)}{_LOCK}"
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            if _try(descriptor) and os.fstat(descriptor).st_nlink:
+                return lock, descriptor
+            os.close(descriptor)
+
+
+def _remove(path: Path, lock: Path) -> None:
+    """The directory first: while it is there, so is the lock by which a sweep finds it."""
+    shutil.rmtree(path, ignore_errors=True)
+    if not path.exists():
+        lock.unlink(missing_ok=True)
+
+
+def _try(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

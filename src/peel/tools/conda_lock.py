@@ -1,0 +1,142 @@
+"""conda-lock, driven as a child process and never imported.
+
+It runs in a directory of its own, so that nothing of the catalogue's place gets into the lock it writes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from peel.errors import DocumentError, ToolError
+from peel.model.declared import DeclaredEnvironment
+from peel.tools import process
+from peel.tools.micromamba import Solver
+
+_ENVIRONMENT = "environment.yml"
+_LOCK = "conda-lock.yml"
+_NOISE = re.compile(r"^(INFO|WARNING|DEBUG):|^Locking dependencies|^\s*File \"|^Traceback|^\s+\^+$")
+_EXPLAINED = re.compile(r'"solver_problems":\s*(\[.*?\])\s*[,}]', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be locked: an environment, for platforms whose base gives these virtual packages."""
+
+    environment: DeclaredEnvironment
+    glibc: Mapping[str, str]
+    """By platform."""
+    locked: bytes | None = None
+    """The lock to start from when only some packages are to move."""
+    update: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CondaLock:
+    """A conda-lock and the solver it drives; ``secrets`` are the variables that channels may name."""
+
+    solver: Solver
+    secrets: Mapping[str, str]
+
+    def version(self) -> str:
+        """Its version, for example ``4.0.3``."""
+        done = process.run(process.Command((*_program(), "--version"), process.inherit()))
+        return done.text.strip().rsplit(" ", 1)[-1]
+
+    def lock(self, request: Request, directory: Path) -> bytes:
+        """Lock in an empty directory and return the bytes that conda-lock wrote.
+
+        Raises DocumentError with the solver's own explanation when nothing satisfies the environment,
+        and ToolError when a program failed for another reason.
+        """
+        write_inputs(request, directory)
+        variables = {**self.secrets, "CONDA_FLAGS": "--no-rc", "CONDA_PKGS_DIRS": str(directory / "pkgs")}
+        command = process.Command(lock_argv(self.solver.path, request), process.inherit(variables), cwd=directory)
+        done = process.run(command, check=False)
+        if done.status != 0:
+            raise _failure(request.environment, command, done)
+        return (directory / _LOCK).read_bytes()
+
+
+def _program() -> tuple[str, ...]:
+    beside = Path(sys.executable).parent / "conda-lock"
+    if beside.is_file():
+        return (str(beside),)
+    if (found := process.find("conda-lock")) is None:
+        raise ToolError("conda-lock is not installed", hint="pip install 'conda-lock>=4.0.3,<5'")
+    return (str(found),)
+
+
+def lock_argv(solver: Path, request: Request) -> tuple[str, ...]:
+    """The argv of ``conda-lock lock`` for a directory that ``write_inputs`` has filled."""
+    platforms = [item for platform in sorted(request.glibc) for item in ("--platform", platform)]
+    updates = [item for package in request.update for item in ("--update", package)]
+    return (
+        *_program(), "lock",
+        "--conda", str(solver),  # without it, conda-lock looks round and may download one
+        "--file", _ENVIRONMENT,
+        "--lockfile", _LOCK,
+        *platforms,
+        "--virtual-package-spec", "virtual-packages.yml",  # the base's, not conda-lock's idea of a machine
+        "--without-cuda",
+        "--pypi_to_conda_lookup_file", "names.json",  # without it, a name mapping comes from the network
+        *updates,
+    )  # fmt: skip
+
+
+def write_inputs(request: Request, directory: Path) -> None:
+    """Fill a directory with what conda-lock reads. JSON is YAML, and has no surprises."""
+    environment = request.environment
+    dependencies: list[Any] = list(environment.dependencies)
+    if environment.pip:
+        dependencies.append({"pip": list(environment.pip)})
+    spec = {
+        "channels": list(environment.channels),
+        "dependencies": dependencies,
+        "platforms": sorted(request.glibc),
+        "pip-repositories": list(environment.pip_repositories),
+        "allow-pypi-requests": environment.allow_pypi_requests,
+    }
+    _write(directory / _ENVIRONMENT, spec)
+    _write(directory / "virtual-packages.yml", {"subdirs": {p: {"packages": _virtual(p, v)} for p, v in request.glibc.items()}})
+    _write(directory / "names.json", {})
+    if request.locked is not None:
+        (directory / _LOCK).write_bytes(request.locked)
+
+
+def _virtual(platform: str, glibc: str) -> Mapping[str, str]:
+    machine = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}.get(platform, platform.removeprefix("linux-"))
+    # a container runs on whatever kernel there is: ask for no more than what the oldest supported ones have
+    return {"__unix": "0", "__linux": "4.18", "__glibc": glibc, "__archspec": f"1 {machine}"}
+
+
+def _write(path: Path, data: Any) -> None:
+    path.write_text(json.dumps(data, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def _failure(environment: DeclaredEnvironment, command: process.Command, done: process.Completed) -> Exception:
+    said = done.stderr.decode("utf-8", "replace") + done.text
+    if problems := explanation(said):
+        told = "\n".join(f"  {line}" for problem in problems for line in process.redact(problem).splitlines())
+        return DocumentError(
+            f"nothing satisfies the environment {environment.name!r}; the solver says:\n{told}",
+            hint="loosen the spec that it names, or add a channel that has the package",
+        )
+    lines = [line for line in said.splitlines() if line.strip() and not _NOISE.match(line)]
+    return process.failure(command, process.Completed(done.status, b"", "\n".join(lines).encode()))
+
+
+def explanation(said: str) -> Sequence[str]:
+    """The solver's reasons in what conda-lock printed; empty when it failed for another cause."""
+    for found in _EXPLAINED.finditer(said):
+        try:
+            return [str(problem) for problem in json.loads(found[1])]
+        except ValueError:
+            continue
+    return ()
+

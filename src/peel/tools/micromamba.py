@@ -1,0 +1,119 @@
+"""The solver that conda-lock drives: a micromamba, or the ``peel-micromamba`` of this very installation."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from peel.errors import ToolError
+from peel.tools import process
+
+OLDEST: Final = (2, 0, 7)
+"""The first micromamba whose ``list`` knows ``--no-pip``, which conda-lock asks for."""
+
+EMBEDDED: Final = "peel-micromamba"
+
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)\S*")
+_ASK_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Solver:
+    """An executable that speaks micromamba's command line, asked what it is.
+
+    ``version`` is micromamba's own, or for the embedded solver peel's: together with ``program`` it says in a lock
+    what solved it.
+    """
+
+    path: Path
+    program: Literal["micromamba", "peel-micromamba"]
+    version: str
+
+
+def find_solver(named: Path | None = None, *, variable: str | None = None) -> Solver:
+    """The first of: ``named``, the value of ``PEEL_MICROMAMBA``, ``micromamba`` on PATH, the embedded solver.
+
+    A micromamba on PATH that is too old, or does not run, is passed over; a named one is refused.
+    Raises ToolError, also when not even the embedded solver is there.
+    """
+    if named is not None:
+        return _named(named, "--micromamba")
+    if variable:
+        return _named(Path(variable), "PEEL_MICROMAMBA")
+    return _on_path() or _embedded()
+
+
+def create_environment(solver: Solver, lock: Path, prefix: Path) -> None:
+    """Make a local environment of the conda packages of a ``conda-lock.yml`` for this machine's platform.
+
+    Raises ToolError with the solver's last lines when an archive is not what the lock says, or anything else fails.
+    """
+    argv = (str(solver.path), "create", "--yes", "--quiet", "--no-rc", "--prefix", str(prefix), "--file", str(lock))
+    process.run(process.Command(argv, process.inherit()))
+
+
+def _named(path: Path, origin: str) -> Solver:
+    absolute = path if path.is_absolute() else path.absolute()
+    if not absolute.is_file():
+        raise ToolError(f"{origin} names {path}, which is no file", hint="name the micromamba executable itself")
+    if not absolute.name.endswith("micromamba"):
+        raise ToolError(
+            f"{origin} names {path}, whose file name does not end in micromamba",
+            hint="conda-lock tells a micromamba by its name: rename or link it",
+        )
+    solver = _ask(absolute)
+    if solver.program == "micromamba" and _too_old(solver.version):
+        raise ToolError(
+            f"{origin} names {path}, micromamba {solver.version}, which is too old",
+            hint=f"peel needs {'.'.join(map(str, OLDEST))} or newer; without one it uses {EMBEDDED}",
+        )
+    return solver
+
+
+def _on_path() -> Solver | None:
+    found = process.find("micromamba")
+    if found is None:
+        return None
+    try:
+        solver = _ask(found.absolute())
+    except ToolError:
+        return None
+    return None if solver.program == "micromamba" and _too_old(solver.version) else solver
+
+
+def _embedded() -> Solver:
+    beside = Path(sys.executable).parent / EMBEDDED
+    if not beside.is_file():
+        raise ToolError(
+            f"no micromamba on PATH, and no {EMBEDDED} beside {sys.executable}",
+            hint="install peel-images again, or name a micromamba with --micromamba",
+        )
+    return _ask(beside)
+
+
+def _ask(path: Path) -> Solver:
+    """What this executable says it is."""
+    said = process.run(process.Command((str(path), "--version"), process.inherit()), timeout=_ASK_SECONDS).text.strip()
+    if not _VERSION.fullmatch(said):
+        raise ToolError(f"{path} --version printed {said[:80]!r}, which is no version", hint="is it a micromamba?")
+    own = _embedded_version(path)
+    return Solver(path, "micromamba", said) if own is None else Solver(path, "peel-micromamba", own)
+
+
+def _embedded_version(path: Path) -> str | None:
+    command = process.Command((str(path), "info", "--json", "--no-rc"), process.inherit())
+    done = process.run(command, check=False, timeout=_ASK_SECONDS)
+    try:
+        own = json.loads(done.text).get(f"{EMBEDDED} version")
+    except (ValueError, AttributeError):
+        return None
+    return own if isinstance(own, str) else None
+
+
+def _too_old(version: str) -> bool:
+    found = _VERSION.fullmatch(version)
+    return found is None or tuple(int(part) for part in found.groups()) < OLDEST

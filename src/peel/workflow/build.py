@@ -1,0 +1,140 @@
+"""``peel build``: a plan, performed. What the store has is not made again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from time import monotonic
+
+from peel.errors import DocumentError, ToolError
+from peel.layers.compress import compression_here
+from peel.model.lockset import Formats, RecordedImage, RecordedLayer
+from peel.model.oci import (
+    MANIFEST,
+    AddedLayer,
+    BaseImage,
+    Descriptor,
+    ImageSettings,
+    describe,
+    make_config,
+    make_manifest,
+    rfc3339,
+)
+from peel.model.plan import LayerStep, Plan, layer_key
+from peel.model.progress import Progress
+from peel.model.values import Digest
+from peel.store.store import LayerRecord, Store
+from peel.workflow.base import fetch_base
+from peel.workflow.layers import LayerMaker
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltLayer:
+    """A layer of the image, whether made now or found in the store."""
+
+    step: LayerStep
+    record: LayerRecord
+    reused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build gave; ``seconds`` is how long it took."""
+
+    plan: Plan
+    manifest: Descriptor
+    config: Digest
+    layers: tuple[BuiltLayer, ...]
+    base: BaseImage
+    seconds: float
+
+    @property
+    def recorded(self) -> RecordedImage:
+        """The part of it that every later build must give again."""
+        return RecordedImage(
+            manifest=str(self.manifest.digest), config=str(self.config), plan=str(self.plan.digest),
+            layers=tuple(
+                RecordedLayer(
+                    diff_id=str(layer.record.diff_id), digest=str(layer.record.blob.digest),
+                    size=layer.record.blob.size, contents=layer.step.contents,
+                )
+                for layer in self.layers
+            ),
+        )  # fmt: skip
+
+
+def build_image(plan: Plan, *, store: Store, make_layers: LayerMaker, formats: Formats, progress: Progress) -> Built:
+    """Make what the store lacks, then config and manifest; the image is in the store afterwards.
+
+    Raises DocumentError for a lock of formats that this peel does not write, ArtifactError for what cannot be had or is not
+    what the lock says, ToolError when a program fails.
+    """
+    began = monotonic()
+    refuse_other_formats(plan, formats)
+    base = fetch_base(plan.base, store, progress)
+    keys = [layer_key(step, plan) for step in plan.layers]
+    before = [store.layer(key) for key in keys]
+    missing = [step for step, found in zip(plan.layers, before, strict=True) if found is None]
+    if missing:
+        warn_of_other_compressor(plan, progress)
+        make_layers(plan, missing, base)
+    layers = tuple(
+        BuiltLayer(step, found or _made(store, key), reused=found is not None)
+        for step, key, found in zip(plan.layers, keys, before, strict=True)
+    )
+    config, manifest = assemble(plan, base, layers)
+    store.blobs.put_bytes(config)
+    store.blobs.put_bytes(manifest)
+    descriptor = describe(MANIFEST, manifest)
+    store.set_image(plan.ref, plan.platform, descriptor)
+    return Built(plan, descriptor, Digest.of(config), layers, base, monotonic() - began)
+
+
+def _made(store: Store, key: Digest) -> LayerRecord:
+    found = store.layer(key)
+    if found is None:
+        raise ToolError(f"the store lost layer {key} while it was used", hint="is another program clearing it? build again")
+    return found
+
+
+def refuse_other_formats(plan: Plan, formats: Formats) -> None:
+    """A lock says which linker and writer it was made for; another would give other bytes. Raises DocumentError."""
+    if plan.formats != formats:
+        asked, here = plan.formats.model_dump(), formats.model_dump()
+        wrong = ", ".join(f"{name} {asked[name]} (this peel writes {here[name]})" for name in asked if asked[name] != here[name])
+        raise DocumentError(f"{plan.ref} was locked for other formats: {wrong}", hint="use the peel that it was locked with")
+
+
+def warn_of_other_compressor(plan: Plan, progress: Progress) -> None:
+    """Blobs may come out with other digests when the compressor is another; their contents do not."""
+    locked = plan.compression
+    here = compression_here(locked.codec, locked.level)
+    if here.library != locked.library:
+        progress.warn(f"{plan.ref} was locked with {locked.library}; here is {here.library}: blob digests may differ, diffIDs will not")
+
+
+def assemble(plan: Plan, base: BaseImage, layers: Sequence[BuiltLayer]) -> tuple[bytes, bytes]:
+    """The bytes of config and manifest: functions of the plan and its layers, and of nothing else."""
+    added = [
+        AddedLayer(layer.record.blob, layer.record.diff_id, created_by=f"peel: {layer.step.contents}") for layer in layers
+    ]
+    settings = _labelled(plan)
+    config = make_config(base.config, added, settings, epoch=plan.epoch)
+    blobs = [*base.layers, *(layer.record.blob for layer in layers)]
+    return config, make_manifest(config, blobs, _annotations(plan))
+
+
+def _labelled(plan: Plan) -> ImageSettings:
+    return replace(plan.settings, labels=tuple(sorted(_annotations(plan).items())))
+
+
+def _annotations(plan: Plan) -> dict[str, str]:
+    """What the image says of itself (OCI annotations.md)."""
+    return {
+        "org.opencontainers.image.created": rfc3339(plan.epoch),
+        "org.opencontainers.image.title": plan.ref.image,
+        "org.opencontainers.image.version": plan.ref.tag,
+        "org.opencontainers.image.base.name": plan.base.reference,
+        "org.opencontainers.image.base.digest": str(plan.base.digest),
+        "io.peel-images.plan": str(plan.digest),
+    }

@@ -1,0 +1,147 @@
+"""``peel demo``: all of peel on a catalogue of its own, with real packages and nothing but Debian's and PyPI's mirrors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import Final
+
+from peel.demo.base import make_base
+from peel.demo.catalogue import Sources, conda_forge, write_catalogue
+from peel.demo.channel import make_channel
+from peel.demo.registry import serve_registry
+from peel.demo.wheel_index import make_wheel_index
+from peel.errors import DifferenceError, UsageError
+from peel.model.plan import Plan, make_plan
+from peel.model.progress import Progress
+from peel.model.values import ImageRef, Platform
+from peel.store.catalogue import Catalogue
+from peel.store.store import Store
+from peel.tools.conda_lock import CondaLock
+from peel.tools.micromamba import find_solver
+from peel.workflow.build import Built
+from peel.workflow.launch import KernelCheck
+from peel.workflow.lock import LockOptions, lock_image
+from peel.workflow.record import keep_record, refuse_differences
+from peel.workflow.trial import check_image
+
+REF: Final = ImageRef("demo-lab", "r1_0_0")
+_BASE: Final = "library/peel-demo-base"
+
+Build = Callable[[Plan, Store, Progress], Built]
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What the demo did; ``seconds`` is how long all of it took."""
+
+    catalogue: Path
+    store: Store
+    plan: Plan
+    built: Built
+    checks: Sequence[KernelCheck]
+    stand_ins: bool
+    seconds: float
+
+    @property
+    def manifest(self) -> str:
+        """The digest that both builds gave."""
+        return str(self.built.manifest.digest)
+
+    def story(self) -> Iterator[str]:
+        """What was done and how to go on, in lines."""
+        peel = f"peel -C {self.catalogue} --store {self.store.root}"
+        sources = "stand-ins made from Debian's and PyPI's packages" if self.stand_ins else "almalinux:9 and conda-forge"
+        yield f"Declared   {REF.image}: a lab and a payload, in {self.catalogue}/envs ({sources})"
+        yield f"Locked     {REF}, each environment apart, in {self.catalogue}/lockfiles/{REF.image}/{REF.tag}"
+        yield f"Built      {len(self.built.layers)} layers on the base {self.plan.base.pinned}"
+        yield "Built      once more from an empty store, with the same digest:"
+        yield f"           {self.manifest}"
+        for check in self.checks:
+            yield f"Ran        a cell in kernel {check.name}: Python {check.version.partition(' ')[0]} in {check.prefix}"
+        yield f"All of it took {self.seconds:.0f} s. To go on:"
+        yield f"  {peel} launch {REF}"
+        yield f"  {peel} show {REF}"
+        yield f"  {peel} build {REF} --to oci:{self.catalogue}/image"
+        yield f"  {peel} lock {REF.image}:r1_0_1"
+
+
+def run_demo(directory: Path, *, online: bool, build: Build, progress: Progress) -> Demo:
+    """Make a catalogue, lock it, build it twice in separate stores, compare, launch and check.
+
+    Raises UsageError for a directory that holds other things, and whatever a step raises.
+    """
+    began = monotonic()
+    _refuse_used(directory)
+    with _sources(directory, progress) if not online else _online() as sources:
+        write_catalogue(directory, sources, image=REF.image)
+        catalogue, store = Catalogue.open(directory), Store(directory / "store")
+        conda_lock = CondaLock(find_solver(variable=os.environ.get("PEEL_MICROMAMBA")), secrets={})
+        lock_image(
+            REF, catalogue=catalogue, store=store, conda_lock=conda_lock, options=LockOptions(), progress=progress
+        )
+        plan = make_plan(catalogue.lock_set(REF), Platform.from_machine(os.uname().machine))
+        progress.step(f"building {REF}")
+        built = build(plan, store, progress)
+        keep_record(built, catalogue)
+        _build_again(plan, built, directory, build, progress)
+    checks = check_image(plan, store, port=None, home=None, progress=progress)
+    if not all(check.passed for check in checks):
+        failed = "; ".join(f"{check.name}: {check.detail}" for check in checks if not check.passed)
+        raise DifferenceError(f"the demo's image was built, but a kernel fails: {failed}")
+    return Demo(directory, store, plan, built, checks, not online, monotonic() - began)
+
+
+def _refuse_used(directory: Path) -> None:
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise UsageError(f"{directory} is there already", hint="name a new or empty directory: peel demo DIR")
+    directory.mkdir(parents=True, exist_ok=True)
+
+
+def _build_again(plan: Plan, first: Built, directory: Path, build: Build, progress: Progress) -> None:
+    progress.step("building once more, from an empty store")
+    with TemporaryDirectory(prefix=".second-", dir=directory) as place:
+        second = build(plan, Store(Path(place) / "store"), progress)
+        refuse_differences(plan, first.recorded, second.recorded)
+
+
+@contextmanager
+def _sources(directory: Path, progress: Progress) -> Iterator[Sources]:
+    """The stand-ins, made and served: the base by a registry on loopback, under the name that production uses."""
+    cache = _cache()
+    base = make_base(directory / "base", cache=cache, progress=progress.step)
+    channel = make_channel(directory / "channel", cache=cache, progress=progress.step)
+    wheels = make_wheel_index(directory / "wheels", cache=cache, progress=progress.step)
+    wheel = next((wheels.directory / "simple").glob("*/*.whl"))
+    with serve_registry(base.layout, _BASE, tag=base.tag) as served, _registries_conf(served.registries_conf):
+        name = served.reference.rpartition(":")[0]
+        yield Sources(base=f"{name}@{base.digest}", channel=channel.url, pip=f"humanize @ {wheel.as_uri()}")
+
+
+@contextmanager
+def _online() -> Iterator[Sources]:
+    yield conda_forge()
+
+
+@contextmanager
+def _registries_conf(path: Path) -> Iterator[None]:
+    """Let skopeo find the registry on loopback, as anybody would who exports the variable for a mirror."""
+    name = "CONTAINERS_REGISTRIES_CONF"
+    before = os.environ.get(name)
+    os.environ[name] = str(path)
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
+
+
+def _cache() -> Path:
+    """Where downloads of stand-ins are kept from one demo to the next."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "peel" / "demo"

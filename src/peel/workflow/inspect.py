@@ -1,0 +1,155 @@
+"""Reading what was locked: every archive, once, before anything is written."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from peel.errors import ArtifactError, DocumentError
+from peel.layers.archive import read_facts
+from peel.layers.link import installed_paths
+from peel.layers.wheel import read_wheel_facts
+from peel.model.condalock import CondaLockPackage
+from peel.model.declared import DeclaredEnvironment
+from peel.model.progress import Advance, Progress
+from peel.model.values import Digest, PythonVersion
+from peel.store.fetch import Artifact, Unpinned
+from peel.store.store import Store
+from peel.workflow.fetching import complete_artifacts, fetch_artifacts
+
+_MOST_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """A locked package whose archive has been read.
+
+    ``size`` is the archive's, in bytes; ``timestamp`` in seconds; ``paths`` maps where each file will lie, relative to the
+    prefix, to the sha256 of its packaged bytes in hexadecimal (None where an old package does not say).
+    """
+
+    package: CondaLockPackage
+    digest: Digest
+    size: int
+    timestamp: int | None
+    paths: Mapping[str, str | None]
+    link_scripts: Mapping[str, str]
+
+
+def inspect_packages(
+    wanted: Mapping[tuple[str, str], Sequence[CondaLockPackage]], store: Store, secrets: Mapping[str, str], progress: Progress
+) -> Mapping[tuple[str, str], Sequence[Inspected]]:
+    """Fetch and read every package, by platform and environment. Raises ArtifactError for all that fail, at once."""
+    packages = {package.url: package for found in wanted.values() for package in found}
+    digests = _fetch_all(list(packages.values()), store, secrets, progress)
+    count = sum(len(found) for found in wanted.values())
+    inspected = {}
+    with progress.bar("reading packages", count, "items") as advance:
+        for place, found in wanted.items():
+            python = _python_of(found)
+            inspected[place] = [_inspect(package, digests[package.url], python, store, advance) for package in found]
+    return inspected
+
+
+def _fetch_all(
+    packages: Sequence[CondaLockPackage], store: Store, secrets: Mapping[str, str], progress: Progress
+) -> Mapping[str, Digest]:
+    """By URL, what every package's artifact is, once it is in the store."""
+    hashed = {package.url: Digest.from_hex(package.hash.sha256) for package in packages if package.hash.sha256}
+    artifacts = [Artifact(p.file_name, p.url, hashed[p.url]) for p in packages if p.url in hashed]
+    fetch_artifacts(artifacts, store, secrets, progress)
+    unhashed = [package for package in packages if package.url not in hashed]
+    files = [Unpinned(package.file_name, package.url, md5=package.hash.md5) for package in unhashed]
+    pinned = complete_artifacts(files, store, secrets, progress)
+    return {**hashed, **{package.url: found.digest for package, found in zip(unhashed, pinned, strict=True)}}
+
+
+def _python_of(packages: Sequence[CondaLockPackage]) -> PythonVersion | None:
+    found = [package for package in packages if package.manager == "conda" and package.name == "python"]
+    return PythonVersion.parse(found[0].version) if found else None
+
+
+def _inspect(
+    package: CondaLockPackage, digest: Digest, python: PythonVersion | None, store: Store, advance: Advance
+) -> Inspected:
+    archive = store.blobs.path(digest)
+    read = _read_wheel if package.manager == "pip" else _read_conda
+    timestamp, paths, link_scripts = read(archive, package.file_name, python)
+    advance(1)
+    return Inspected(package, digest, archive.stat().st_size, timestamp, paths, link_scripts)
+
+
+_Contents = tuple[int | None, Mapping[str, str | None], Mapping[str, str]]
+
+
+def _read_conda(archive: Path, file_name: str, python: PythonVersion | None) -> _Contents:
+    facts = read_facts(archive, file_name)
+    paths = {path.path: path.sha256 for path in installed_paths(facts, python)}
+    return facts.timestamp, paths, dict(facts.link_scripts)
+
+
+def _read_wheel(archive: Path, file_name: str, python: PythonVersion | None) -> _Contents:
+    if python is None:
+        raise DocumentError(
+            f"{file_name} is a wheel, but the environment has no conda python", hint="add python to its dependencies"
+        )
+    facts = read_wheel_facts(archive, file_name)
+    return None, {path.path: path.sha256 for path in installed_paths(facts, python)}, {}
+
+
+def check_environment(environment: DeclaredEnvironment, found: Sequence[Inspected], origin: str) -> None:
+    """Refuse what cannot be linked into one prefix, all cases at once.
+
+    Raises ArtifactError for link scripts that nobody allowed, and for paths that two packages bring with other contents.
+    """
+    _refuse_link_scripts(environment, found, origin)
+    _refuse_clobbers(environment, found, origin)
+
+
+def _refuse_link_scripts(environment: DeclaredEnvironment, found: Sequence[Inspected], origin: str) -> None:
+    refused = [
+        f"  {item.package.name}: {script} (sha256 {digest})"
+        for item in found
+        for script, digest in sorted(item.link_scripts.items())
+        if environment.skip_link_scripts.get(item.package.name) != digest
+    ]
+    if refused:
+        raise ArtifactError(
+            f"{origin}: packages bring scripts that want to run when linked, which peel does not do:\n" + "\n".join(refused),
+            hint="read each; where the environment works without it, name its package and sha256 under skip_link_scripts",
+        )
+
+
+def _refuse_clobbers(environment: DeclaredEnvironment, found: Sequence[Inspected], origin: str) -> None:
+    owners: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
+    for item in found:
+        for path, digest in item.paths.items():
+            owners[path][item.package.name] = digest
+    clashes = {path: names for path, names in owners.items() if len(names) > 1 and not _same(names.values())}
+    _refuse_unfounded(environment, owners, origin)
+    undecided = sorted(path for path in clashes if path not in environment.clobber)
+    if undecided:
+        lines = [f"  {path}: {', '.join(sorted(clashes[path]))}" for path in undecided[:_MOST_SHOWN]]
+        if len(undecided) > _MOST_SHOWN:
+            lines.append(f"  and {len(undecided) - _MOST_SHOWN} more")
+        raise ArtifactError(
+            f"{origin}: several packages bring these paths, with other contents:\n" + "\n".join(lines),
+            hint=f"say which package wins under clobber, for example {undecided[0]}: {min(clashes[undecided[0]])}",
+        )
+
+
+def _same(digests: Collection[str | None]) -> bool:
+    return len(set(digests)) == 1 and None not in digests
+
+
+def _refuse_unfounded(
+    environment: DeclaredEnvironment, owners: Mapping[str, Mapping[str, str | None]], origin: str
+) -> None:
+    for path, winner in environment.clobber.items():
+        if winner not in owners.get(path, {}):
+            raise DocumentError(
+                f"{origin}: clobber says that {winner!r} brings {path}, which it does not",
+                hint=f"packages that do: {', '.join(sorted(owners.get(path, {}))) or 'none'}",
+            )

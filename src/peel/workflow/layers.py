@@ -1,0 +1,205 @@
+"""Making the layers that the store lacks: link, compile, write.
+
+Linking and writing are done by a pool of processes; compiling by the environment's own Python, inside the base.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from peel.errors import DocumentError
+from peel.layers import bytecode
+from peel.layers.blob import LayerBlob, write_blob
+from peel.layers.compress import Compression
+from peel.layers.link import link_conda
+from peel.layers.tar import canonical
+from peel.layers.wheel import link_wheel
+from peel.model.entry import Entry
+from peel.model.lockset import Package
+from peel.model.oci import BaseImage, Descriptor
+from peel.model.plan import EnvironmentLayer, GlueLayer, Interpreter, LayerStep, Plan, layer_key
+from peel.model.progress import Progress
+from peel.model.values import Digest, PythonVersion
+from peel.store.fetch import Artifact
+from peel.store.store import LayerRecord, Store
+from peel.tools.buildah import Buildah, Volume
+from peel.workflow.containers import import_base
+from peel.workflow.fetching import fetch_artifacts
+
+LayerMaker = Callable[[Plan, Sequence[LayerStep], BaseImage], None]
+"""Makes layers and leaves them in the store, each under its key."""
+
+_SCRIPT: Final = "/run/peel/compile.py"
+_LISTING: Final = "/run/peel/sources"
+_OUT: Final = "/run/peel/bytecode"
+
+_Linked = Mapping[str, tuple[Entry, ...]]
+"""By archive's file name, the entries of each linked package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What making layers takes; ``buildah`` is asked for only when something has to run."""
+
+    store: Store
+    buildah: Callable[[], Buildah]
+    secrets: Mapping[str, str]
+    progress: Progress
+
+    def make(self, plan: Plan, missing: Sequence[LayerStep], base: BaseImage) -> None:
+        """Make these layers of a plan. A LayerMaker."""
+        layers = [step for step in missing if isinstance(step, EnvironmentLayer)]
+        fetch_artifacts(_artifacts(layers), self.store, self.secrets, self.progress)
+        with self.store.work() as work, _pool() as pool:
+            writing = [self._write(pool, plan, step, step.entries, work) for step in missing if isinstance(step, GlueLayer)]
+            for environment in dict.fromkeys(step.environment for step in layers):
+                steps = [step for step in layers if step.environment == environment]
+                linked = self._link(pool, steps, work / environment)
+                out = self._compile(steps, linked, base, work / environment)
+                writing += [self._write(pool, plan, step, _entries_of(step, linked, out), work) for step in steps]
+            self._keep(writing)
+
+    def _link(self, pool: Executor, steps: Sequence[EnvironmentLayer], work: Path) -> _Linked:
+        """Stage the packages of these layers, and of the Python that compiles them."""
+        packages = {package.file_name: package for package in _needed(steps)}
+        stage = work / "stage"
+        stage.mkdir(parents=True)
+        prefix, python = steps[0].prefix, _python(steps[0].interpreter)
+        # the largest first, so that no process is left alone with one at the end
+        tasks = {
+            pool.submit(link_package, package, self.store.blobs.path(package.digest), prefix, python, stage): name
+            for name, package in sorted(packages.items(), key=lambda item: (-item[1].size, item[0]))
+        }
+        linked = {}
+        with self.progress.bar(f"linking {steps[0].environment}", len(tasks), "items") as advance:
+            for task in as_completed(tasks):
+                linked[tasks[task]] = task.result()
+                advance(1)
+        return linked
+
+    def _compile(self, steps: Sequence[EnvironmentLayer], linked: _Linked, base: BaseImage, work: Path) -> Path:
+        """Compile the packages of these layers; returns where the bytecode of each lies."""
+        out = work / "bytecode"
+        out.mkdir()
+        interpreter = steps[0].interpreter
+        if interpreter is None:
+            return out
+        prefix = steps[0].prefix
+        sources = {
+            package.file_name: bytecode.sources(linked[package.file_name], prefix, interpreter.version)
+            for step in steps
+            for package in step.packages
+        }
+        if any(sources.values()):
+            count = sum(len(found) for found in sources.values())
+            self.progress.step(f"compiling {count} files with {steps[0].environment}'s own Python {interpreter.package.version}")
+            (work / "sources").write_bytes(bytecode.listing(sources))
+            self._run_compiler(prefix, base, work)
+        return out
+
+    def _run_compiler(self, prefix: str, base: BaseImage, work: Path) -> None:
+        buildah = self.buildah()
+        image = import_base(base, self.store, buildah)
+        argv = bytecode.argv(
+            prefix=prefix, script=_SCRIPT, out=_OUT, listing=_LISTING, workers=os.cpu_count() or 1
+        )
+        volumes = [
+            Volume(work / "stage", prefix),
+            Volume(work / "bytecode", _OUT, "rw"),
+            Volume(work / "sources", _LISTING),
+            Volume(bytecode.SCRIPT, _SCRIPT),
+        ]
+        with buildah.container(image) as container:
+            done = buildah.run(container, argv, volumes=volumes, env=bytecode.ENVIRONMENT, user="0:0", workdir="/")
+        bytecode.refused(done.text)
+
+    def _write(
+        self, pool: Executor, plan: Plan, step: LayerStep, entries: Sequence[Entry], work: Path
+    ) -> tuple[Digest, Future[LayerBlob]]:
+        key = layer_key(step, plan)
+        locked = plan.compression
+        compression = Compression(locked.codec, locked.library, locked.level, locked.mode)
+        return key, pool.submit(write_layer, tuple(entries), compression, work / key.hex)
+
+    def _keep(self, writing: Sequence[tuple[Digest, Future[LayerBlob]]]) -> None:
+        """Put layers into the store as they get ready, so that an interrupted build goes on where it was."""
+        keys = {task: key for key, task in writing}
+        with self.progress.bar("writing layers", len(keys), "items") as advance:
+            for task in as_completed(keys):
+                made = task.result()
+                self.store.blobs.adopt(made.path, made.digest)
+                blob = Descriptor(made.media_type, made.digest, made.size)
+                self.store.remember_layer(keys[task], LayerRecord(blob, made.diff_id))
+                advance(1)
+
+
+def _artifacts(steps: Sequence[EnvironmentLayer]) -> Sequence[Artifact]:
+    packages = {package.digest: package for package in _needed(steps)}
+    return [Artifact(p.file_name, p.url, p.digest, p.size) for p in packages.values()]
+
+
+def _needed(steps: Sequence[EnvironmentLayer]) -> Iterator[Package]:
+    for step in steps:
+        yield from step.packages
+        yield from step.interpreter.closure if step.interpreter else ()
+
+
+def _python(interpreter: Interpreter | None) -> PythonVersion | None:
+    return interpreter.version if interpreter else None
+
+
+def _entries_of(step: EnvironmentLayer, linked: _Linked, out: Path) -> Sequence[Entry]:
+    """All entries of a layer. Where two of its packages bring equal files, the later package's stays."""
+    found: dict[str, Entry] = {}
+    for package in step.packages:
+        owned = linked[package.file_name]
+        compiled: tuple[Entry, ...] = ()
+        if step.interpreter:
+            compiled = bytecode.entries(out / package.file_name, owned, step.prefix, step.interpreter.version)
+        found.update((entry.path, entry) for entry in (*owned, *compiled))
+    return tuple(found.values())
+
+
+def link_package(
+    package: Package, archive: Path, prefix: str, python: PythonVersion | None, stage: Path
+) -> tuple[Entry, ...]:
+    """Link one package, whatever it is, into a stage. Raises ArtifactError, or DocumentError for a wheel without a Python."""
+    omit = frozenset(package.omit)
+    if package.manager == "conda":
+        return link_conda(
+            archive, file_name=package.file_name, digest=package.digest, prefix=prefix, python=python, stage=stage, omit=omit
+        )
+    if python is None:
+        raise DocumentError(f"{package.file_name} is a wheel, but its environment has no python")
+    return link_wheel(
+        archive, file_name=package.file_name, digest=package.digest, prefix=prefix, python=python, stage=stage, omit=omit
+    )
+
+
+def write_layer(entries: Sequence[Entry], compression: Compression, destination: Path) -> LayerBlob:
+    """Write one layer; for a process of the pool."""
+    return write_blob(canonical(entries), compression, destination)
+
+
+@contextmanager
+def _pool() -> Iterator[Executor]:
+    """Processes that leave an interrupt to the parent, which then starts nothing more."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    pool = ProcessPoolExecutor(os.cpu_count() or 1, mp_context=context, initializer=_ignore_interrupts)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

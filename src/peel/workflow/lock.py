@@ -1,0 +1,288 @@
+"""``peel lock``: from what is declared to what is pinned.
+
+A lock that was written can be built: every archive has been read by then, and is in the store.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from peel.errors import ArtifactError, DifferenceError, DocumentError, UsageError
+from peel.layers.bytecode import BYTECODE
+from peel.layers.compress import compression_here
+from peel.layers.link import LINKER
+from peel.layers.tar import LAYER
+from peel.model.condalock import CondaLockPackage, parse_conda_lock
+from peel.model.declared import Declared, DeclaredEnvironment, asks_for, differences
+from peel.model.groups import Sized, budget, make_groups
+from peel.model.lockset import (
+    LOCK_FILE,
+    Formats,
+    Group,
+    ImageLock,
+    LockedBase,
+    LockedCompression,
+    LockedPackage,
+    LockedWith,
+    environment_lock_file,
+)
+from peel.model.plan import PLAN
+from peel.model.progress import Progress
+from peel.model.values import MTIME_CONSTANT, ImageRef, Platform
+from peel.store.catalogue import Catalogue
+from peel.store.documents import parse_plain, to_yaml
+from peel.store.store import Store
+from peel.tools.conda_lock import CondaLock, Request
+from peel.workflow.base import fetch_base, glibc_of, pin_base
+from peel.workflow.inspect import Inspected, check_environment, inspect_packages
+
+FORMATS: Final = Formats(plan=PLAN, linker=LINKER, bytecode=BYTECODE, layer=LAYER)
+
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
+
+
+@dataclass(frozen=True, slots=True)
+class LockOptions:
+    """What may be asked of a lock: the build instant in seconds, and which packages alone are to move."""
+
+    epoch: int | None = None
+    update: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """What locking did: the lock, and whether its bytes are others than before."""
+
+    ref: ImageRef
+    lock: ImageLock
+    changed: bool
+
+
+def check_lock(ref: ImageRef, catalogue: Catalogue) -> None:
+    """See that declarations and lock still agree. Raises DifferenceError with a line per difference."""
+    found = differences(catalogue.image_lock(ref).declared, catalogue.declared(ref.image))
+    if found:
+        lines = "\n".join(f"  {line}" for line in found)
+        raise DifferenceError(f"{ref} was locked from other declarations:\n{lines}", hint=f"peel lock {_next(ref, catalogue)}")
+
+
+def lock_image(
+    ref: ImageRef, *, catalogue: Catalogue, store: Store, conda_lock: CondaLock, options: LockOptions, progress: Progress
+) -> Locked:
+    """Pin everything that an image needs, and write its lock set, whole or not at all.
+
+    Raises UsageError when the lock set has been built and is therefore immutable, DocumentError when a declaration is bad or
+    nothing satisfies it, ArtifactError when something cannot be had.
+    """
+    refuse_recorded(ref, catalogue)
+    declared = catalogue.declared(ref.image)
+    previous = _previous(ref, catalogue)
+    bases = {name: _locked_base(declared.base, Platform(name), store, progress) for name in declared.platforms}
+    locks = _solve(ref, declared, bases, catalogue, store, conda_lock, options, progress)
+    inspected = _inspect(declared, locks, store, conda_lock.secrets, progress)
+    lock = ImageLock(
+        schema=1, image=ref.image, tag=ref.tag,
+        epoch=options.epoch if options.epoch is not None else _newest(inspected),
+        formats=FORMATS, compression=_compression(declared),
+        locked_with=LockedWith(conda_lock=conda_lock.version(), solver=str(conda_lock.solver)),
+        declared=declared, base=bases, layers=_layers(declared, bases, inspected, previous),
+    )  # fmt: skip
+    files = {environment_lock_file(name): data for name, data in locks.items()}
+    files[LOCK_FILE] = to_yaml(lock.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+    changed = catalogue.read_lock_set(ref) != files
+    if changed:
+        catalogue.write_lock_set(ref, files)
+    return Locked(ref, lock, changed)
+
+
+def refuse_recorded(ref: ImageRef, catalogue: Catalogue) -> None:
+    """A lock set that has been built stays what it is. Raises UsageError."""
+    if catalogue.record(ref) is not None:
+        raise UsageError(
+            f"{ref} has been built: its lock set has a record and is immutable",
+            hint=f"lock another tag, for example: peel lock {_next(ref, catalogue)}",
+        )
+
+
+def _next(ref: ImageRef, catalogue: Catalogue) -> ImageRef:
+    """The same address if it may still be locked, else one with its last number raised."""
+    if catalogue.record(ref) is None:
+        return ref
+    numbers = list(re.finditer(r"\d+", ref.tag))
+    if not numbers:
+        return ImageRef(ref.image, f"{ref.tag}_1")
+    last = numbers[-1]
+    raised = str(int(last[0]) + 1).zfill(len(last[0]))
+    return _next(ImageRef(ref.image, ref.tag[: last.start()] + raised + ref.tag[last.end() :]), catalogue)
+
+
+def _previous(ref: ImageRef, catalogue: Catalogue) -> ImageLock | None:
+    """The lock whose grouping is taken over: the tag's own, else the image's newest."""
+    tags = [ref.tag] if catalogue.has_lock(ref) else catalogue.tags(ref.image)
+    locks = [catalogue.image_lock(ImageRef(ref.image, tag)) for tag in tags]
+    return max(locks, key=lambda lock: (lock.epoch, lock.tag), default=None)
+
+
+def _locked_base(reference: str, platform: Platform, store: Store, progress: Progress) -> LockedBase:
+    progress.step(f"resolving {reference} for {platform}")
+    pin = pin_base(reference, platform, store)
+    base = fetch_base(pin, store, progress)
+    return LockedBase(digest=str(pin.digest), glibc=glibc_of(base, store, reference), layers=len(base.layers))
+
+
+def _solve(
+    ref: ImageRef, declared: Declared, bases: Mapping[str, LockedBase], catalogue: Catalogue, store: Store,
+    conda_lock: CondaLock, options: LockOptions, progress: Progress,
+) -> Mapping[str, bytes]:  # fmt: skip
+    """What conda-lock writes for each environment."""
+    glibc = {platform: base.glibc for platform, base in bases.items()}
+    before = _before_update(ref, declared, catalogue, options.update)
+    locks = {}
+    for environment in declared.environments:
+        names = tuple(name for name in options.update if name in before.get(environment.name, ("", ()))[1])
+        if options.update and not names:
+            locks[environment.name] = catalogue.read_lock_set(ref)[environment_lock_file(environment.name)]
+            continue
+        progress.step(f"locking {environment.name} with conda-lock and {conda_lock.solver}")
+        data = before[environment.name][0] if names else None
+        with store.work() as work:
+            request = Request(environment, glibc, locked=data, update=names)
+            locks[environment.name] = _without_secrets(conda_lock.lock(request, work), conda_lock.secrets, environment)
+    return locks
+
+
+def _before_update(
+    ref: ImageRef, declared: Declared, catalogue: Catalogue, update: Sequence[str]
+) -> Mapping[str, tuple[bytes, frozenset[str]]]:
+    """For an update: each environment's lock as it is, and the names of its packages."""
+    if not update:
+        return {}
+    if not catalogue.has_lock(ref):
+        raise UsageError(f"{ref} is not locked, so there is nothing to update", hint=f"peel lock {ref}")
+    if changed := differences(catalogue.image_lock(ref).declared, declared):
+        raise UsageError(f"declarations changed since {ref} was locked: {changed[0]}", hint=f"lock it anew: peel lock {ref}")
+    files = catalogue.read_lock_set(ref)
+    before = {
+        environment.name: (
+            files[environment_lock_file(environment.name)],
+            frozenset(package.name for package in catalogue.conda_lock(ref, environment.name)),
+        )
+        for environment in declared.environments
+    }
+    for name in update:
+        if not any(name in names for _, names in before.values()):
+            raise UsageError(f"no environment of {ref} has a package {name!r}", hint=f"peel show {ref} lists them")
+    return before
+
+
+def _without_secrets(data: bytes, secrets: Mapping[str, str], environment: DeclaredEnvironment) -> bytes:
+    """The lock with the names of variables where a channel's URL had their values."""
+    for name, value in sorted(secrets.items()):
+        data = data.replace(value.encode(), f"${{{name}}}".encode())
+    for found in re.finditer(rb"https?://[^\s'\"]+", data):
+        if re.search(rb"/t/(?!\$)[^/]+/|://[^/@$]+@", found[0]):
+            raise DocumentError(
+                f"the lock of {environment.name!r} would hold a password or token of a channel",
+                hint="name an environment variable in the channel's URL instead, as in https://host/t/$TOKEN/channel",
+            )
+    return data
+
+
+def channel_secrets(declared: Declared, variables: Mapping[str, str]) -> Mapping[str, str]:
+    """The variables that channels name, with their values. Raises UsageError when one is not set."""
+    urls = [url for environment in declared.environments for url in (*environment.channels, *environment.pip_repositories)]
+    names = sorted({name for url in urls for name in _VARIABLE.findall(url)})
+    for name in names:
+        if not variables.get(name):
+            raise UsageError(f"a channel needs the environment variable {name}, which is not set", hint=f"export {name}=…")
+    return {name: variables[name] for name in names}
+
+
+_Inspections = Mapping[tuple[str, str], Sequence[Inspected]]
+
+
+def _inspect(
+    declared: Declared, locks: Mapping[str, bytes], store: Store, secrets: Mapping[str, str], progress: Progress
+) -> _Inspections:
+    """Every archive fetched and read, by platform and environment; whatever a build would refuse is refused here."""
+    wanted: dict[tuple[str, str], list[CondaLockPackage]] = {}
+    for name, data in locks.items():
+        origin = environment_lock_file(name)
+        packages = parse_conda_lock(parse_plain(data, origin), origin)
+        for platform in declared.platforms:
+            wanted[platform, name] = [package for package in packages if package.platform == platform]
+    inspected = inspect_packages(wanted, store, secrets, progress)
+    for (platform, name), found in inspected.items():
+        environment = next(e for e in declared.environments if e.name == name)
+        check_environment(environment, found, f"{name} on {platform}")
+    _refuse_incomplete(declared, inspected)
+    return inspected
+
+
+def _refuse_incomplete(declared: Declared, inspected: _Inspections) -> None:
+    """The lab must hold JupyterLab, and a payload what its kernel starts with."""
+    for (_, name), found in inspected.items():
+        names = {item.package.name for item in found}
+        environment = next(e for e in declared.environments if e.name == name)
+        needed = "jupyterlab" if environment.role == "lab" else "ipykernel"
+        if needed not in names:
+            missing = "is not asked for" if not asks_for(environment, needed) else "is missing"
+            raise DocumentError(
+                f"{needed} {missing} in the environment {name!r}", hint=f"add {needed} to its environment.yml"
+            )
+
+
+def _newest(inspected: _Inspections) -> int:
+    """The epoch when none is given: when the newest package was built, so that equal locks have equal epochs."""
+    stamps = [item.timestamp for found in inspected.values() for item in found if item.timestamp is not None]
+    return max(stamps, default=MTIME_CONSTANT)
+
+
+def _compression(declared: Declared) -> LockedCompression:
+    choice = declared.compression
+    here = compression_here(choice.codec, choice.level)
+    if here.codec == "none":
+        raise ArtifactError("layers are always compressed")
+    return LockedCompression(codec=here.codec, library=here.library, level=here.level, mode=here.mode)
+
+
+def _layers(
+    declared: Declared, bases: Mapping[str, LockedBase], inspected: _Inspections, previous: ImageLock | None
+) -> dict[str, dict[str, tuple[Group, ...]]]:
+    return {
+        platform: {
+            environment.name: _groups(
+                inspected[platform, environment.name],
+                limit=budget(bases[platform].layers, len(declared.environments)),
+                previous=_previous_groups(previous, platform, environment.name),
+                environment=environment,
+            )
+            for environment in declared.environments
+        }
+        for platform in declared.platforms
+    }
+
+
+def _previous_groups(previous: ImageLock | None, platform: str, environment: str) -> Mapping[str, str]:
+    """Which group each archive's package was in; a file's name begins with its package's."""
+    groups = previous.layers.get(platform, {}).get(environment, ()) if previous else ()
+    return {package.file.rsplit("-", 2)[0].lower(): group.name for group in groups for package in group.packages}
+
+
+def _groups(
+    found: Sequence[Inspected], *, limit: int, previous: Mapping[str, str], environment: DeclaredEnvironment
+) -> tuple[Group, ...]:
+    by_name = {item.package.name: item for item in found}
+    sizes = [Sized(item.package.name, item.size) for item in found]
+    return tuple(
+        Group(name=name, packages=tuple(_pinned(by_name[member], environment) for member in members))
+        for name, members in make_groups(sizes, limit=limit, previous=previous)
+    )
+
+
+def _pinned(item: Inspected, environment: DeclaredEnvironment) -> LockedPackage:
+    lost = sorted(path for path, winner in environment.clobber.items() if winner != item.package.name and path in item.paths)
+    return LockedPackage(file=item.package.file_name, sha256=item.digest.hex, size=item.size, omit=tuple(lost))

@@ -1,0 +1,64 @@
+"""``peel launch``: a built image, tried on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from peel.errors import UsageError
+from peel.model.oci import Descriptor
+from peel.model.plan import EnvironmentLayer, Plan
+from peel.model.progress import Progress
+from peel.store.store import Store
+from peel.workflow.containers import chosen_buildah, import_image
+from peel.workflow.launch import ExpectedKernel, KernelCheck, Running, check, launch
+
+
+def run_image(
+    plan: Plan, store: Store, *, port: int | None, home: Path | None, progress: Progress, announce: Callable[[str], None]
+) -> None:
+    """Run the lab until it ends or is interrupted; its URL goes to ``announce`` once it answers."""
+    with _running(plan, store, port=port, home=home, progress=progress) as running:
+        announce(running.url)
+        progress.step("press Ctrl-C to stop the lab")
+        running.wait()
+
+
+def check_image(
+    plan: Plan, store: Store, *, port: int | None, home: Path | None, progress: Progress
+) -> Sequence[KernelCheck]:
+    """Start the lab, and every payload's kernel through it; what each said of itself."""
+    with _running(plan, store, port=port, home=home, progress=progress) as running:
+        progress.step("running a cell in every payload's kernel")
+        return check(running, expected_kernels(plan))
+
+
+@contextmanager
+def _running(
+    plan: Plan, store: Store, *, port: int | None, home: Path | None, progress: Progress
+) -> Iterator[Running]:
+    image = built_image(plan, store)
+    engine = chosen_buildah(store)
+    progress.step(f"starting the lab (isolation: {engine.isolation.name})")
+    with launch(import_image(image, store, engine), engine=engine, port=port, home=home) as running:
+        yield running
+
+
+def built_image(plan: Plan, store: Store) -> Descriptor:
+    """The manifest of a plan that has been built. Raises UsageError when the store has none."""
+    found = store.image(plan.ref, plan.platform)
+    if found is None:
+        raise UsageError(f"{plan.ref} is not built in this store", hint=f"peel build {plan.ref}")
+    return found
+
+
+def expected_kernels(plan: Plan) -> Sequence[ExpectedKernel]:
+    """Every payload's kernel, and the Python and prefix it must run in."""
+    pythons = {
+        step.environment: step.interpreter.package.version
+        for step in plan.layers
+        if isinstance(step, EnvironmentLayer) and step.interpreter
+    }
+    prefixes = {step.environment: step.prefix for step in plan.layers if isinstance(step, EnvironmentLayer)}
+    return [ExpectedKernel(kernel, prefixes[name], pythons[name]) for name, kernel in plan.kernels]
