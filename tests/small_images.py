@@ -7,13 +7,17 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 from peel.model import oci
 from peel.model.values import Digest, canonical_json
 
 
-def write_layout(directory: Path, tag: str, files: dict[str, tuple[bytes, int]], **more: object) -> Digest:
-    """Write an image of these files (path: bytes and mode) as an OCI layout; returns its manifest's digest."""
+def write_layout(directory: Path, tag: str, files: dict[str, tuple[bytes, int]], **more: Any) -> Digest:
+    """Write an image of these files (path: bytes and mode) as an OCI layout; returns its manifest's digest.
+
+    ``more`` is what ``write_image`` takes besides.
+    """
     manifest = write_image(directory, files, **more)
     _write_index(directory, [{**manifest.as_json(), "annotations": {oci.REF_NAME: tag}}])
     return manifest.digest

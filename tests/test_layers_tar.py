@@ -139,12 +139,12 @@ def test_the_size_of_a_huge_file_is_a_pax_record(tmp_path):
     with huge.open("wb") as file:
         file.truncate(8**11)
 
-    class FirstBlock(Exception):
+    class FirstBlockError(Exception):
         def write(self, block):
-            raise FirstBlock(bytes(block[:2048]))
+            raise FirstBlockError(bytes(block[:2048]))
 
-    with pytest.raises(FirstBlock) as caught:
-        write_tar([Entry("huge", Kind.FILE, size=8**11, source=huge)], FirstBlock())
+    with pytest.raises(FirstBlockError) as caught:
+        write_tar([Entry("huge", Kind.FILE, size=8**11, source=huge)], FirstBlockError())
     start = caught.value.args[0]
     assert start[512:532].rstrip(b"\0") == b"19 size=8589934592\n"
     assert start[1024 + 124 : 1024 + 136] == b"00000000000\0"
@@ -287,7 +287,7 @@ def assert_unpacked(entry: Entry, root: Path) -> None:
         case Kind.WHITEOUT:
             assert path.with_name(f".wh.{path.name}").read_bytes() == b""
         case Kind.SYMLINK:
-            assert os.readlink(path) == entry.target
+            assert str(path.readlink()) == entry.target
         case Kind.HARDLINK:
             assert path.samefile(root / entry.target)
         case Kind.DIRECTORY:

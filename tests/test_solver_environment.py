@@ -7,9 +7,13 @@ import hashlib
 import http.server
 import json
 import os
+import signal
+import subprocess
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -257,3 +261,41 @@ def test_a_missing_archive_is_named_without_the_token(
     assert (done.returncode, done.stdout) == (1, "")
     assert "libfoo-1.0-0.tar.bz2 cannot be had from" in done.stderr
     assert "SECRET" not in done.stderr
+
+
+def open_when_read(fifo: Path) -> int:
+    """Open a fifo for writing as soon as somebody reads it."""
+    for _ in range(600):
+        with suppress(OSError):
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.05)
+    pytest.fail("the solver never opened the archive")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_creation_leaves_nothing(
+    number: signal.Signals, solver: Solver, channel: Path, tmp_path: Path
+) -> None:
+    fifo = channel / "linux-64" / "fifo-1.0-0.conda"
+    os.mkfifo(fifo)  # an archive that never comes
+    stuck = lock_entry(archive(channel, "app"), name="fifo", version="1.0", url=fifo.as_uri())
+    lock = write_lock(tmp_path / "l.yml", lock_entry(archive(channel, "libfoo")), stuck)
+    solver.home.mkdir()
+    argv = [solver.path, "create", "-p", tmp_path / "env", "-f", lock]
+    with subprocess.Popen(argv, env=solver.environment, stderr=subprocess.PIPE) as child:
+        sink = open_when_read(fifo)
+        child.send_signal(number)
+        _, stderr = child.communicate(timeout=30)
+        os.close(sink)
+    assert child.returncode == 130
+    assert stderr == b"critical libmamba Interrupted\n"
+    assert not (tmp_path / "env").exists()
+    assert not list((solver.home / "pkgs/archives").glob(".new-*"))
+
+
+def test_a_cache_that_cannot_be_written_is_named(solver: Solver, channel: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    cache = str(tmp_path / "file" / "pkgs")
+    done = solver.run("create", "-p", tmp_path / "env", "-c", channel.as_uri(), "app", CONDA_PKGS_DIRS=cache)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{cache} cannot be written" in done.stderr or "file/pkgs" in done.stderr

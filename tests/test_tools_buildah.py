@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_images import write_layout
 
 from peel.errors import ToolError, UsageError
 from peel.tools import buildah, isolation, process
 from peel.tools.buildah import CHROOT, CRUN, RUNC, Buildah, Storage, Volume
+from small_images import write_layout
 
 OWN = Storage(Path("/s/storage"), Path("/s/run"), "overlay")
 GLOBAL = ("buildah", "--root", "/s/storage", "--runroot", "/s/run", "--storage-driver", "overlay")
@@ -83,7 +83,9 @@ def test_a_storage_keeps_the_driver_it_has(tmp_path: Path) -> None:
 
 
 def test_where_overlay_cannot_be_mounted_vfs_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "buildah").write_text('#!/bin/sh\ncase "$*" in *"--storage-driver overlay"*) echo not here >&2; exit 125;; esac\n')
+    (tmp_path / "buildah").write_text(
+        '#!/bin/sh\ncase "$*" in *"--storage-driver overlay"*) echo not here >&2; exit 125;; esac\n'
+    )
     (tmp_path / "buildah").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert buildah.open_storage(tmp_path / "store").driver == "vfs"
@@ -105,9 +107,9 @@ def test_a_container_is_removed_even_when_it_could_not_be_made(tmp_path: Path, m
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
     place = tmp_path_factory.mktemp("Containers")  # upper case on purpose
-    storage = buildah.open_storage(place)
-    yield Buildah(storage, isolation.probe(storage, place / "isolation.json").chosen())
-    assert not _containers(storage)
+    engine = isolation.open_buildah(place)
+    yield engine
+    assert not _containers(engine.storage)
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +136,11 @@ def sh(script: str) -> list[str]:
 
 @pytest.mark.e2e
 def test_an_imported_image_is_known_by_the_digest_of_its_config(engine: Buildah, tmp_path: Path) -> None:
+    assert engine.find_image("localhost/peel:x") is None
     write_layout(tmp_path, "x", {"a": (b"a", 0o644)})
     image_id = engine.pull_layout(tmp_path, "x")
     assert (tmp_path / "blobs" / "sha256" / image_id).is_file()
+    assert engine.find_image("localhost/peel:x") == image_id
     engine.remove_image(image_id)
     with pytest.raises(ToolError):
         buildah.image_id(engine.storage, "localhost/peel:x")
@@ -148,10 +152,11 @@ def test_a_program_runs_in_the_image_as_it_is_told_to(engine: Buildah, image: st
     (tmp_path / "in").write_text("from the host\n")
     with engine.container(image) as box:
         done = engine.run(
-            box, sh('busybox id -u; echo "$WORDS"; echo $GREETING; busybox pwd; busybox cat /host/in; busybox hostname'),
-            volumes=[Volume(tmp_path, "/host")], env={"WORDS": "a  b; c", "PATH": "/bin"}, user="1000:1000", workdir="/tmp",
+            box, sh('busybox id -u; echo "$WORDS$GREETING"; busybox pwd; busybox cat /host/in; busybox hostname'),
+            volumes=[Volume(tmp_path, "/host")], env={"WORDS": "a  b; c", "PATH": "/bin"},
+            user="1000:1000", workdir="/tmp",
         )  # fmt: skip
-    assert done.text.splitlines() == ["1000", "a  b; c", "from the image", "/tmp", "from the host", "localhost"]
+    assert done.text.splitlines() == ["1000", "a  b; cfrom the image", "/tmp", "from the host", "localhost"]
 
 
 @pytest.mark.e2e

@@ -4,17 +4,17 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import pytest
-from real_jupyter import install_jupyter
 
 from peel.errors import ToolError
 from peel.tools import jupyter, process, system
 from peel.tools.jupyter import CellResult, JupyterServer, Message, Transcript
+from real_jupyter import install_jupyter
 
-TOKEN = "sesame"
+TOKEN = "sesame"  # noqa: S105 - of a server that lives as long as the test
 
 
 def answer(kind: str, parent: str = "mine", **content: object) -> Message:
@@ -117,17 +117,13 @@ def _nobody() -> JupyterServer:
     return JupyterServer(f"http://127.0.0.1:{system.free_port()}", TOKEN)
 
 
-class _stranger:
-    """A web server that knows nothing of Jupyter."""
-
-    def __enter__(self) -> str:
-        self._server = HTTPServer(("127.0.0.1", 0), _Stranger)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+@contextmanager
+def _stranger() -> Iterator[str]:
+    """A web server that knows nothing of Jupyter; yields its URL."""
+    with HTTPServer(("127.0.0.1", 0), _Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 class _Stranger(BaseHTTPRequestHandler):

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from small_images import write_index_layout, write_layout
 
 from peel.errors import ArtifactError, PeelError, ToolError
 from peel.model.values import Digest, Platform
 from peel.tools import process, skopeo, system
+from small_images import write_index_layout, write_layout
 
 AMD64, ARM64 = Platform("linux-64"), Platform("linux-aarch64")
 NAME = "docker.io/library/small"
@@ -115,7 +115,7 @@ def test_an_unknown_image_is_one_clear_error(name: str, tmp_path: Path) -> None:
 
 
 def test_a_registry_that_is_not_there_is_said_to_be_out_of_reach() -> None:
-    with pytest.raises(ArtifactError, match="cannot be reached.*connection refused") as error:
+    with pytest.raises(ArtifactError, match=r"cannot be reached.*connection refused") as error:
         skopeo.resolve(f"127.0.0.1:{system.free_port()}/nothing:1", AMD64)
     assert "registries.conf" in str(error.value.hint)
 

@@ -93,7 +93,10 @@ def test_installing_nothing_runs_nothing(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_stale_package_lists_are_renewed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = f'echo "$1 $DEBIAN_FRONTEND" >> {tmp_path}/calls\n[ "$1" = update ] && : > {tmp_path}/new\n[ -e {tmp_path}/new ]'
+    script = f"""
+        echo "$1 $DEBIAN_FRONTEND" >> {tmp_path}/calls
+        [ "$1" = update ] && : > {tmp_path}/new
+        [ -e {tmp_path}/new ]"""
     programs(tmp_path / "bin", monkeypatch, apt_get=script)
     said: list[str] = []
     doctor.install(report("buildah"), [Purpose.BUILD], progress=said.append)

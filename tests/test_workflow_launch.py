@@ -6,22 +6,24 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import httpx
 import pytest
-from real_jupyter import install_jupyter
-from small_images import write_layout
 
 from peel.errors import ToolError, UsageError
 from peel.tools import buildah, isolation, process, system
 from peel.tools.buildah import Buildah, Volume
 from peel.tools.jupyter import CellResult
 from peel.workflow import launch as launching
-from peel.workflow.launch import ExpectedKernel, KernelCheck, check, judge, launch
+from peel.workflow.launch import ExpectedKernel, KernelCheck, Running, check, judge, launch
+from real_jupyter import install_jupyter
+from small_images import write_layout
 
+SECRET = "sesame"  # noqa: S105 - of a server that lives as long as the test
 KERNEL = ExpectedKernel("rubin-env", "/opt/rubin", "3.11.7")
 
 
@@ -32,6 +34,7 @@ class HostEngine:
         self.removed: list[str] = []
         self.options: dict[str, object] = {}
         self.argv: Sequence[str] = ()
+        self.container_started = ""
 
     @contextmanager
     def container(self, image: str) -> Iterator[str]:
@@ -44,7 +47,7 @@ class HostEngine:
     def start(
         self, container: str, argv: Sequence[str], *, log: IO[bytes], **options: object
     ) -> Iterator[buildah.Child]:
-        self.argv, self.options = argv, options
+        self.container_started, self.argv, self.options = container, argv, options
         with process.start(process.Command(tuple(argv[:3])), stdout=log, stderr=log) as child:
             yield child
 
@@ -55,7 +58,9 @@ def printed(version: str, prefix: str) -> CellResult:
 
 def test_a_kernel_that_is_what_the_lock_says_passes() -> None:
     found = judge(KERNEL, printed("3.11.7 | packaged by conda-forge", "/opt/rubin"))
-    assert found == KernelCheck("rubin-env", True, "3.11.7 | packaged by conda-forge", "/opt/rubin")
+    assert found == KernelCheck(
+        "rubin-env", passed=True, version="3.11.7 | packaged by conda-forge", prefix="/opt/rubin"
+    )
 
 
 def test_a_kernel_that_is_something_else_fails_and_says_in_what() -> None:
@@ -98,7 +103,7 @@ def test_the_token_is_in_no_argument_and_no_variable() -> None:
     engine = HostEngine()
     with (
         pytest.raises(ToolError),
-        launch("image", engine=engine, token="sesame", start=("sleep", "0", "0"), timeout=30),
+        launch("image", engine=engine, token=SECRET, start=("sleep", "0", "0"), timeout=30),
     ):
         pass
     assert engine.argv[3:5] == ("--ip=127.0.0.1", engine.argv[4])
@@ -111,8 +116,8 @@ def test_a_lab_that_does_not_come_up_is_an_error_with_its_last_lines_and_nothing
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     engine = HostEngine()
     with (
-        pytest.raises(ToolError, match="(?s)ended before it was up.*No module named jupyterlab <hidden>") as error,
-        launch("image", engine=engine, token="sesame", start=("sh", "-c", "echo No module named jupyterlab sesame")),
+        pytest.raises(ToolError, match=r"(?s)ended before it was up.*No module named jupyterlab <hidden>") as error,
+        launch("image", engine=engine, token=SECRET, start=("sh", "-c", "echo No module named jupyterlab sesame")),
     ):
         pass
     assert error.value.hint
@@ -152,39 +157,41 @@ def test_a_home_of_roots_is_refused_with_the_command_that_helps(tmp_path: Path) 
 # What follows launches a real server in a real container: an image of links into the host's /usr.
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return install_jupyter(tmp_path_factory)
+@dataclass(frozen=True)
+class Lab:
+    """What launches a real server: its environment's prefix, and the arguments of ``launch``."""
+
+    prefix: Path
+    image: str
+    engine: Buildah
+
+    @property
+    def start(self) -> tuple[str, ...]:
+        return (str(self.prefix / "bin" / "python"), "-m", "jupyter_server")
+
+    @property
+    def volumes(self) -> list[Volume]:
+        places = {Path("/usr"), Path(sys.base_prefix), self.prefix}
+        return [Volume(place, str(place)) for place in sorted(places)]
+
+    def launch(self, **options: Any) -> AbstractContextManager[Running]:
+        return launch(self.image, engine=self.engine, start=self.start, volumes=self.volumes, **options)
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Buildah:
-    place = tmp_path_factory.mktemp("containers")
-    storage = buildah.open_storage(place)
-    return Buildah(storage, isolation.probe(storage, place / "isolation.json").chosen())
-
-
-@pytest.fixture(scope="module")
-def image(engine: Buildah, tmp_path_factory: pytest.TempPathFactory) -> str:
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    engine = isolation.open_buildah(tmp_path_factory.mktemp("containers"))
     layout = tmp_path_factory.mktemp("layout")
     links = {name: f"usr/{name}" for name in ("bin", "lib", "lib64") if Path("/", name).is_symlink()}
     write_layout(layout, "x", {}, symlinks=links, directories={"tmp": 0o1777, "usr": 0o755})
-    return engine.pull_layout(layout, "x")
-
-
-@pytest.fixture(scope="module")
-def volumes(python: Path) -> list[Volume]:
-    places = {Path("/usr"), Path(sys.base_prefix), python.parent.parent}
-    return [Volume(place, str(place)) for place in sorted(places)]
+    return Lab(install_jupyter(tmp_path_factory).parent.parent, engine.pull_layout(layout, "x"), engine)
 
 
 @pytest.mark.e2e
-def test_a_real_lab_is_launched_checked_and_gone(
-    engine: Buildah, image: str, python: Path, volumes: list[Volume], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_real_lab_is_launched_checked_and_gone(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    prefix, version = str(python.parent.parent), sys.version.partition(" ")[0]
-    with launch(image, engine=engine, start=(str(python), "-m", "jupyter_server"), volumes=volumes) as running:
+    prefix, version = str(lab.prefix), sys.version.partition(" ")[0]
+    with lab.launch() as running:
         assert running.token in running.url
         assert running.token not in repr(running)
         assert check(running, [ExpectedKernel("python3", prefix, version)])[0].passed
@@ -193,41 +200,33 @@ def test_a_real_lab_is_launched_checked_and_gone(
         assert not surplus.passed
         mine = running.server.run_cell("python3", "import os; print(os.getuid() or 'me', os.getcwd())", timeout=60)
         assert mine.text == f"{1000 if system.is_root() else 'me'} /home/lab\n"
-        died = running.server.run_cell
-        with pytest.raises(ToolError, match="the kernel died"):
-            died("python3", "import os; os._exit(1)", timeout=60)
     with pytest.raises(httpx.ConnectError):
         httpx.get(running.server.url, trust_env=False)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.e2e
-def test_a_chosen_home_is_kept(
-    engine: Buildah, image: str, python: Path, volumes: list[Volume], tmp_path: Path
-) -> None:
+def test_a_chosen_home_is_kept(lab: Lab, tmp_path: Path) -> None:
     if system.is_root():
         os.chown(tmp_path, 1000, 1000)
-    start = (str(python), "-m", "jupyter_server")
-    with launch(image, engine=engine, start=start, volumes=volumes, home=tmp_path) as running:
+    with lab.launch(home=tmp_path) as running:
         running.server.run_cell("python3", "open('kept', 'w').write('x')", timeout=60)
     assert (tmp_path / "kept").read_text() == "x"
 
 
 @pytest.mark.e2e
-def test_ctrl_c_ends_the_lab_and_leaves_nothing(
-    engine: Buildah, image: str, python: Path, volumes: list[Volume], tmp_path: Path
-) -> None:
+def test_ctrl_c_ends_the_lab_and_leaves_nothing(lab: Lab, tmp_path: Path) -> None:
     script = tmp_path / "interrupted.py"
     script.write_text(
-        "import sys\nfrom pathlib import Path\nfrom peel.tools.buildah import Buildah, Isolation, Storage, Volume\n"
+        "from pathlib import Path\nfrom peel.tools.buildah import Buildah, Isolation, Storage, Volume\n"
         "from peel.workflow.launch import launch\n"
-        f"engine = Buildah({_text(engine.storage)}, {_text(engine.isolation)})\n"
-        f"volumes = [Volume(Path(p), p) for p in {[str(volume.host) for volume in volumes]!r}]\n"
-        f"with launch({image!r}, engine=engine, start=({str(python)!r}, '-m', 'jupyter_server'), volumes=volumes) as lab:\n"
-        "    print(lab.server.url, flush=True)\n    lab.wait()\n"
+        f"engine = Buildah({_text(lab.engine.storage)}, {_text(lab.engine.isolation)})\n"
+        f"with launch({lab.image!r}, engine=engine, start={lab.start!r}, volumes={_text(lab.volumes)}) as running:\n"
+        "    print(running.server.url, flush=True)\n"
+        "    running.wait()\n"
     )
-    env = {**os.environ, "TMPDIR": str(tmp_path / "scratch")}
     (tmp_path / "scratch").mkdir()
+    env = {**os.environ, "TMPDIR": str(tmp_path / "scratch")}
     child = subprocess.Popen([sys.executable, script], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert child.stdout is not None
     url = child.stdout.readline().decode().strip()
@@ -237,7 +236,7 @@ def test_ctrl_c_ends_the_lab_and_leaves_nothing(
     with pytest.raises(httpx.ConnectError):
         httpx.get(url, trust_env=False)
     assert list((tmp_path / "scratch").iterdir()) == []
-    listed = subprocess.run(["buildah", *engine.storage.argv, "containers", "-q"], capture_output=True, check=True)
+    listed = subprocess.run(["buildah", *lab.engine.storage.argv, "containers", "-q"], capture_output=True, check=True)
     assert listed.stdout == b""
 
 

@@ -103,7 +103,7 @@ def _root(
     context.obj = _Places(catalogue.absolute(), (store or _default_store()).absolute())
 
 
-def _complete_ref(context: typer.Context, incomplete: str) -> Sequence[str]:
+def _complete_ref(context: typer.Context, incomplete: str) -> list[str]:
     """The images and tags of the catalogue, for the shell."""
     from peel.store.catalogue import Catalogue
 

@@ -64,9 +64,9 @@ class StandInBase:
 
 
 def make_base(target: Path, *, cache: Path, progress: Callable[[str], object]) -> StandInBase:
-    """Write the base image to ``target`` as an OCI layout, replacing what is there; the same packages, the same bytes.
+    """Write the base image to ``target`` as an OCI layout, replacing what is there; same packages, same bytes.
 
-    Needs the mirror once; what is fetched stays in ``cache``. Raises ToolError and ArtifactError as ``fetch_debs`` does.
+    Needs the mirror once; what is fetched stays in ``cache``. Raises as ``fetch_debs`` does.
     """
     progress("fetch the base image's Debian packages")
     debs = fetch_debs(SUITE, PACKAGES, cache=cache, closure=True)

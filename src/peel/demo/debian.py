@@ -92,7 +92,7 @@ def fetch_debs(suite: str, names: Sequence[str], *, cache: Path, closure: bool =
             _download(apt, [deb for deb in debs if not deb.path(cache).is_file()], cache)
             resolved.write_bytes(canonical_json([[deb.file, deb.size, deb.digest.text] for deb in debs]))
     for deb in debs:
-        _verify(deb, deb.path(cache))
+        verify(deb, deb.path(cache))
     return debs
 
 
@@ -155,11 +155,12 @@ def _download(apt: Callable[..., str], debs: Sequence[Deb], cache: Path) -> None
         (cache / "debs").mkdir(exist_ok=True)
         for deb in debs:
             fetched = Path(directory, deb.file)
-            _verify(deb, fetched)
+            verify(deb, fetched)
             shutil.move(fetched, deb.path(cache))
 
 
-def _verify(deb: Deb, path: Path) -> None:
+def verify(deb: Deb, path: Path) -> None:
+    """Raise ArtifactError unless this file is the package; one that is not is removed."""
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,7 +18,8 @@ def conda_depends(name: str, requires: Mapping[str, Sequence[str]], python: Pyth
     ``requires`` has the Requires-Dist lines of every wheel at hand by normalised name. conda knows no extras: what an
     extra asks for stands in their place. Raises ArtifactError for a line that cannot be read or a wheel not at hand.
     """
-    return tuple(sorted(set(_requirements(name, "", requires, marker_environment(python), frozenset()))))
+    found = _requirements(name, "", requires, marker_environment(python), frozenset())
+    return tuple(sorted({_conda_spec(target, specifiers) for target, specifiers in found if target != name}))
 
 
 def marker_environment(python: PythonVersion) -> dict[str, str]:
@@ -54,23 +55,29 @@ def _requirements(
     requires: Mapping[str, Sequence[str]],
     environment: dict[str, str],
     seen: frozenset[tuple[str, str]],
-) -> Iterator[str]:
+) -> Iterator[tuple[str, SpecifierSet]]:
+    """What a wheel requires, or, with an ``extra``, what that alone adds; extras of others in their place."""
     if (name, extra) in seen:
         return
     if name not in requires:
         raise ArtifactError(f"the wheel of {name} is not among the pinned ones", hint="pin it, with its sha256")
     for line in requires[name]:
         requirement = _requirement(line, name)
-        needed = requirement.marker is None or requirement.marker.evaluate({**environment, "extra": extra})
-        # With an extra, only what that extra adds: the rest stands in the package itself.
-        always = requirement.marker is None or requirement.marker.evaluate({**environment, "extra": ""})
-        if not needed or (extra and always):
+        if not _is_asked_for(requirement, extra, environment):
             continue
         target = canonicalize_name(requirement.name)
-        if target != name:
-            yield _conda_spec(target, requirement.specifier)
+        if target != name:  # a wheel may gather its extras in one of them
+            yield target, requirement.specifier
         for more in sorted(requirement.extras):
             yield from _requirements(target, more, requires, environment, seen | {(name, extra)})
+
+
+def _is_asked_for(requirement: Requirement, extra: str, environment: dict[str, str]) -> bool:
+    marker = requirement.marker
+    always = marker is None or marker.evaluate({**environment, "extra": ""})
+    if not extra:
+        return always
+    return marker is not None and not always and marker.evaluate({**environment, "extra": extra})
 
 
 def _requirement(line: str, name: str) -> Requirement:

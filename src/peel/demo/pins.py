@@ -1,4 +1,8 @@
-"""Wheels from the Python index, pinned by sha256."""
+"""Wheels from the Python index, pinned by sha256 in the ``.txt`` files beside this module.
+
+To renew a file, let ``pip download`` resolve what its first line names, for that Python and the platforms below, and
+write a line for every wheel it brings.
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,13 +29,16 @@ class WheelIndex:
     pins: tuple[Pin, ...]
 
 
-def make_wheel_index(directory: Path, *, cache: Path, progress: Callable[[str], object]) -> WheelIndex:
-    """Lay the demo's extra wheels out as a simple index under ``directory/simple``, replacing what is there.
+def make_wheel_index(
+    directory: Path, *, cache: Path, progress: Callable[[str], object], pins: Sequence[Pin] | None = None
+) -> WheelIndex:
+    """Lay wheels out as a simple index under ``directory/simple``, replacing what is there.
 
-    Each link carries the wheel's sha256. Raises as ``fetch_wheels`` does.
+    They are the demo's extra ones unless ``pins`` says otherwise; each link carries the wheel's sha256. Raises as
+    ``fetch_wheels`` does.
     """
     progress("make an index of wheels")
-    wheels = fetch_wheels(load_pins("extra"), _PYTHON, cache=cache)
+    wheels = fetch_wheels(load_pins("extra") if pins is None else pins, _PYTHON, cache=cache)
     with replacing(directory) as unfinished:
         root = unfinished / "simple"
         for pin, wheel in wheels.items():

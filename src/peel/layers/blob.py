@@ -38,9 +38,9 @@ def write_blob(
 ) -> LayerBlob:
     """Write canonical entries as a compressed layer to ``destination``, and have it reach the disk.
 
-    ``threads`` (all cores when missing) changes the speed alone. Memory stays at some tens of megabytes, whatever the
-    layer's size. On any failure nothing is left at ``destination``. Raises what ``write_tar`` and ``open_compressor``
-    raise, and ToolError when the file cannot be written, as on a full disk.
+    ``threads`` (one more than cores when missing) changes the speed alone. Memory stays at about 16 MiB for each of
+    them, whatever the layer's size. On any failure nothing is left at ``destination``. Raises what ``write_tar`` and
+    ``open_compressor`` raise, and ToolError when the file cannot be written, as on a full disk.
     """
     try:
         with _complete_file(destination) as file:

@@ -84,8 +84,8 @@ def media_type(codec: Codec) -> str:
 def open_compressor(compression: Compression, sink: Sink, *, threads: int | None = None) -> Iterator[Sink]:
     """A stream that writes what it is given, compressed, to ``sink``; on leaving, the frame is complete.
 
-    ``threads`` (all cores when missing) changes the speed alone. Raises ToolError when this machine's library is not
-    the recorded one, for it would write other bytes. After an exception inside, nothing more is written.
+    ``threads`` (one more than cores when missing) changes the speed alone. Raises ToolError when this machine's library
+    is not the recorded one, for it would write other bytes. After an exception inside, nothing more is written.
     """
     here = _library_here(compression.codec)
     if compression.library != here:
@@ -95,7 +95,7 @@ def open_compressor(compression: Compression, sink: Sink, *, threads: int | None
         )
     match compression.codec:
         case "zstd":
-            stream, finish = _zstd(compression.level, sink, threads or len(os.sched_getaffinity(0)))
+            stream, finish = _zstd(compression.level, sink, threads or _threads_here())
         case "gzip":
             stream, finish = _gzip(compression.level, sink)
         case "none":
@@ -114,6 +114,11 @@ def _library_here(codec: Codec) -> str:
             return "zlib 1" if _STEADY_ZLIB.fullmatch(version) else f"zlib {version}"
         case "none":
             return "none"
+
+
+def _threads_here() -> int:
+    """One more than there are cores: whoever feeds the stream also waits for disks, and no core should then be idle."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def _nothing() -> None:

@@ -143,17 +143,22 @@ class _Forward:
         end = self._position + size
         if size < 0 or (self._header_end is not None and end > self._header_end):
             raise ArtifactError(f"{self._file_name}: a header of the archive is too large")
-        if end > self._limit:
-            raise ArtifactError(
-                f"{self._file_name}: unpacks to more than {self._limit} bytes, out of proportion to its size",
-                hint="this looks like a decompression bomb",
-            )
         try:
             data = self._stream.read(size)
         except _BROKEN as error:
             raise _broken(self._file_name, error) from None
         self._position += len(data)
+        if self._position > self._limit:
+            raise ArtifactError(
+                f"{self._file_name}: unpacks to more than {self._limit} bytes, out of proportion to its size",
+                hint="this looks like a decompression bomb",
+            )
         return data
+
+    def drain(self) -> None:
+        """Read to the very end, where the checksums are."""
+        while self.read(CHUNK):
+            pass
 
     @contextmanager
     def header(self) -> Iterator[None]:
@@ -181,7 +186,7 @@ class _Source:
                 with self._forward.header():
                     info = tar.next()
                 if info is None:
-                    return
+                    return self._forward.drain()
                 tar.members.clear()  # type: ignore[attr-defined]  # or tarfile would keep them all
                 self._end = self._forward.tell() + (-(-info.size // 512) * 512 if info.isreg() else 0)
                 yield info

@@ -7,7 +7,7 @@ version and the paths left out; on nothing else. A change of any byte it writes 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -53,21 +53,25 @@ def link_conda(  # noqa: PLR0913 - what a package's files depend on, no more
     return tuple(_entry(item, package, stage) for item in sorted(linked, key=lambda item: _order(item.path)))
 
 
-def installed_paths(facts: PackageFacts, python: PythonVersion | None) -> tuple[str, ...]:
-    """Where the paths of a package end up, relative to the prefix, sorted; its record and scripts are among them.
+def installed_paths(facts: PackageFacts, python: PythonVersion | None) -> Mapping[str, str | None]:
+    """Where the paths of a package end up, relative to the prefix; its record and scripts are among them.
 
-    Raises ArtifactError when a ``noarch: python`` package is placed without a Python.
+    Each with what identifies its contents before prefixes are replaced: a sha256 in hexadecimal, or None where the
+    package does not say. Raises ArtifactError when a ``noarch: python`` package is placed without a Python.
     """
     label = f"{facts.name}-{facts.version}-{facts.build}"
-    paths = [
-        fact.path for fact in facts.paths if fact.kind is not Kind.DIRECTORY and not is_packaged_bytecode(fact.path)
-    ]
+    found = {
+        fact.path: fact.sha256
+        for fact in facts.paths
+        if fact.kind is not Kind.DIRECTORY and not is_packaged_bytecode(fact.path)
+    }
     if facts.noarch == "python":
         if python is None:
             raise ArtifactError(f"{label}: needs a Python in its environment", hint="add python to the environment")
-        scripts = [f"bin/{parse_entry_point(text, label).command}" for text in facts.entry_points]
-        paths = [*(place(path, python) for path in paths), *scripts]
-    return tuple(sorted({*paths, f"conda-meta/{label}.json"}))
+        scripts = {f"bin/{parse_entry_point(text, label).command}": text for text in facts.entry_points}
+        placed = {place(path, python): sha256 for path, sha256 in found.items()}
+        found = {**placed, **{path: hashlib.sha256(text.encode()).hexdigest() for path, text in scripts.items()}}
+    return {**found, f"conda-meta/{label}.json": None}
 
 
 def _write_scripts(package: Package, staged: Stage) -> Iterator[Linked]:

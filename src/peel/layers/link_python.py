@@ -52,6 +52,6 @@ def script(point: EntryPoint, prefix: str, python: PythonVersion) -> bytes:
 def shebang(prefix: str, python: PythonVersion) -> str:
     """The interpreter line that starts the prefix's Python, by way of ``/bin/sh`` where a kernel would refuse it."""
     program = f"{prefix}/bin/python{python}"
-    if len(program.encode()) > SHEBANG_LIMIT - len("#!"):
+    if " " in program or len(program.encode()) > SHEBANG_LIMIT - len("#!"):
         return f"#!/bin/sh\n'''exec' \"{program}\" \"$0\" \"$@\" #'''"
     return f"#!{program}"

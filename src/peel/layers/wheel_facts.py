@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator
+from base64 import urlsafe_b64decode
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path
@@ -74,18 +77,32 @@ def is_replaced(path: str) -> bool:
     return folder.endswith(".dist-info") and name in _REPLACED
 
 
-def installed_wheel_paths(facts: PackageFacts, python: PythonVersion) -> tuple[str, ...]:
-    """Where the paths of a wheel end up, relative to the prefix, sorted; scripts and INSTALLER are among them."""
-    placed = {installed_path(fact.path, python) for fact in facts.paths}
-    scripts = {f"bin/{text.partition('=')[0].strip()}" for text in facts.entry_points}
-    return tuple(sorted({path for path in placed if path is not None} | scripts))
+def installed_wheel_paths(facts: PackageFacts, python: PythonVersion) -> Mapping[str, str | None]:
+    """Where the paths of a wheel end up, relative to the prefix; scripts and INSTALLER are among them.
+
+    Each with what identifies its contents, as of ``link.installed_paths``.
+    """
+    placed = {installed_path(fact.path, python): fact.sha256 for fact in facts.paths}
+    scripts = {f"bin/{text.partition('=')[0].strip()}": text for text in facts.entry_points}
+    hashed = {path: hashlib.sha256(text.encode()).hexdigest() for path, text in scripts.items()}
+    return {**{path: sha256 for path, sha256 in placed.items() if path is not None}, **hashed}
 
 
 def _paths(wheel: WheelFile) -> Iterator[PathFact]:
     rows = parse_record_file(wheel.read_dist_info("RECORD").splitlines())
-    for path, _, size in rows:
-        yield PathFact(_packaged(path, wheel), None, int(size or 0), Kind.FILE)
+    for path, digest, size in rows:
+        yield PathFact(_packaged(path, wheel), _sha256(digest), int(size or 0), Kind.FILE)
     yield PathFact(f"site-packages/{wheel.dist_info_dir}/INSTALLER", None, 0, Kind.FILE)
+
+
+def _sha256(digest: str) -> str | None:
+    """A hash as RECORD writes it (PEP 427: urlsafe base64 without padding), in hexadecimal."""
+    algorithm, _, value = digest.partition("=")
+    if algorithm != "sha256":
+        return None
+    with suppress(ValueError):
+        return urlsafe_b64decode(f"{value}=").hex()
+    return None
 
 
 def _packaged(path: str, wheel: WheelFile) -> str:

@@ -27,7 +27,6 @@ LAB = "lab"
 PAYLOAD_PREFIXES = "/opt/peel/envs"
 
 _CREDENTIALS = re.compile(r"/t/(?!\$)[^/\s]+|://[^/@\s$]*:(?!\$)[^/@\s]+@")
-_SPEC_NAME = re.compile(r"(?:[\w./:-]+::)?([\w.-]+)")
 
 
 class DeclaredEnvironment(Document):
@@ -185,9 +184,3 @@ def _compare(place: str, old: Any, new: Any) -> Iterator[str]:
         yield f"{place}: {'was removed' if new is None else 'changed'}"
     else:
         yield f"{place}: {old!r} became {new!r}"
-
-
-def asks_for(environment: DeclaredEnvironment, package: str) -> bool:
-    """Whether a package is named among the environment's own dependencies, whatever the version."""
-    found = (_SPEC_NAME.match(spec) for spec in environment.dependencies)
-    return any(match is not None and match[1].lower() == package for match in found)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit
 
 from peel.errors import ArtifactError, ToolError
@@ -28,14 +26,18 @@ def fetch_all(packages: Sequence[Package], cache: Path) -> dict[Package, Path]:
 
     Raises ArtifactError naming the package whose archive cannot be had, has no known sha256 or has another one.
     """
+    archives = cache / "archives"
+    archives.mkdir(parents=True, exist_ok=True)
     pool = ThreadPoolExecutor(_AT_ONCE)
-    try:
-        return dict(zip(packages, pool.map(lambda package: fetch(package, cache), packages), strict=True))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # after a failure nobody waits for the rest
+    with TemporaryDirectory(dir=archives, prefix=".new-", ignore_cleanup_errors=True) as scratch:
+        try:
+            found = pool.map(lambda package: fetch(package, archives, Path(scratch)), packages)
+            return dict(zip(packages, found, strict=True))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # after a failure nobody waits for the rest
 
 
-def fetch(package: Package, cache: Path) -> Path:
+def fetch(package: Package, archives: Path, scratch: Path) -> Path:
     """One checked archive: the cached one if it is still what it should be, else a new copy."""
     if not _SHA256.fullmatch(package.sha256):
         raise ArtifactError(
@@ -43,30 +45,18 @@ def fetch(package: Package, cache: Path) -> Path:
         )
     if not _FILE_NAME.fullmatch(package.fn):
         raise ArtifactError(f"{package.name}: {package.fn!r} is no file name of a conda package")
-    target = cache / "archives" / package.sha256 / package.fn
+    target = archives / package.sha256 / package.fn
     if target.is_file() and _digest_of(target) == package.sha256:
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _whole_or_not_at_all(target) as fresh:
-        digest = _copy(package, fresh)
-        if digest != package.sha256:
-            raise ArtifactError(
-                f"{package.fn} from {redact(package.url)} has the wrong bytes: sha256 {digest}, not {package.sha256}",
-                hint="the archive was changed or damaged after it was indexed or locked: do not use it",
-            )
-    return target
-
-
-@contextmanager
-def _whole_or_not_at_all(target: Path) -> Iterator[Path]:
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".new-")
-    os.close(descriptor)
-    try:
-        yield Path(name)
-        Path(name).replace(target)
-    finally:
-        with suppress(FileNotFoundError):
-            Path(name).unlink()
+    fresh = scratch / package.sha256
+    digest = _copy(package, fresh)
+    if digest != package.sha256:
+        raise ArtifactError(
+            f"{package.fn} from {redact(package.url)} has the wrong bytes: sha256 {digest}, not {package.sha256}",
+            hint="the archive was changed or damaged after it was indexed or locked: do not use it",
+        )
+    target.parent.mkdir(exist_ok=True)
+    return fresh.replace(target)
 
 
 def _copy(package: Package, target: Path) -> str:

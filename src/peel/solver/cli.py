@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -32,6 +33,7 @@ class Ending:
 
 def main() -> NoReturn:
     """Run, print, and leave without the interpreter's own clean-up, in which py-rattler now and then crashes."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     ending = run(sys.argv[1:], os.environ, machine=os.uname().machine)
     with suppress(BrokenPipeError):
         sys.stderr.write(ending.stderr)

@@ -22,8 +22,8 @@ from peel.solver.request import Request, UnsolvableError
 from peel.solver.settings import Priority, VirtualPackage
 from peel.tools.process import redact
 
+# Copies, because an edit in one environment must not reach the cache and through it every other environment.
 _COPIED = "allow-hard-links = false\nallow-symbolic-links = false"
-# An edit in one environment must not reach the cache, and through it every other environment.
 
 
 def solve(request: Request) -> tuple[Package, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from peel.solver.archives import fetch_all
 from peel.solver.package import Package
 
 _CREDENTIALS = re.compile(r"/t/[^/]+(?=/)|(?<=://)[^/@]+@")
+_ATTEMPTS = 20
+_PAUSE_SECONDS = 0.05
 
 
 def make_environment(packages: Sequence[Package], prefix: Path, *, subdir: str, cache: Path) -> None:
@@ -49,11 +52,20 @@ def _nothing_left_on_failure(prefix: Path) -> Iterator[None]:
         yield
     except BaseException:
         for path in made[-1:] or sorted(prefix.iterdir()):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            _remove(path)
         raise
+
+
+def _remove(path: Path) -> None:
+    """Remove what is there; again, for py-rattler may still be writing after an interruption."""
+    for _ in range(_ATTEMPTS):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        if not path.exists():
+            return
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _tidy(meta: Path, package: Package) -> None:

@@ -197,7 +197,7 @@ def load(layout: Path, tag: str | None, name: str) -> str:
 
 def image_id(storage: Storage, name: str) -> str:
     """The id, in hexadecimal, of an image in a storage. Raises ToolError when it is not there."""
-    return _run(storage, "images", "--quiet", "--no-trunc", name).text.strip().removeprefix("sha256:")
+    return _first_id(_run(storage, "images", "--quiet", "--no-trunc", name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +211,11 @@ class Buildah:
         """Import an image of an OCI layout; returns its image id. See ``import_layout``."""
         name = _NOT_IN_TAGS.sub("_", tag or "untagged")
         return import_layout(self.storage, layout, tag, f"localhost/peel:{name}")
+
+    def find_image(self, name: str) -> str | None:
+        """The id of the image that goes by this name in the storage, if there is one."""
+        listed = _run(self.storage, "images", "--quiet", "--no-trunc", name, check=False)
+        return _first_id(listed) if listed.status == 0 else None
 
     def remove_image(self, image: str) -> None:
         """Remove an image from the storage; containers of it must be gone."""
@@ -252,3 +257,8 @@ class Buildah:
 def _run(storage: Storage, *arguments: str, check: bool = True) -> process.Completed:
     command = process.Command(("buildah", *storage.argv, *arguments), process.inherit())
     return process.run(command, check=check)
+
+
+def _first_id(listed: process.Completed) -> str:
+    """The id in what ``buildah images`` listed: an image has a line for each of its names."""
+    return listed.text.partition("\n")[0].strip().removeprefix("sha256:")

@@ -17,10 +17,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from peel.errors import PeelError, ToolError
-from peel.tools import process, skopeo, system
+from peel.tools import buildah, process, skopeo, system
 from peel.tools.buildah import CHROOT, CRUN, RUNC, Buildah, Isolation, Network, Storage
 
 CANDIDATES: Final = (RUNC, CRUN, CHROOT)
+MEMORY: Final = "isolation.json"
+"""What a probe's outcome is called, beside the storage it was made in."""
+
 _NEEDS: Final = {"runc": "runc", "crun": "crun", "chroot": "unshare"}
 _PROGRAM: Final = "/true"
 _TRIAL_SECONDS: Final = 60.0
@@ -58,7 +61,8 @@ class Probe:
             return self.isolation
         reasons = "\n".join(f"  {refusal.name}: {refusal.reason}" for refusal in self.refused)
         raise ToolError(
-            f"no isolation works on this machine, so nothing can run inside an image\n{reasons}", hint=_hint()
+            f"no isolation works on this machine, so nothing can run inside an image\n{reasons}",
+            hint=system.privilege_hint(),
         )
 
 
@@ -73,6 +77,17 @@ def probe(storage: Storage, memory: Path) -> Probe:
     found = _try_all(storage)
     _remember(memory, key, found)
     return found
+
+
+def open_buildah(directory: Path) -> Buildah:
+    """Buildah on peel's own storage beneath ``directory``, with the isolation that works here.
+
+    Raises ToolError, with a hint, when buildah or skopeo is missing or too old, or no isolation works.
+    """
+    buildah.version()
+    skopeo.version()
+    storage = buildah.open_storage(directory)
+    return Buildah(storage, probe(storage, directory / MEMORY).chosen())
 
 
 def smallest_program(machine: str) -> bytes:
@@ -134,13 +149,13 @@ def _try(storage: Storage, candidate: Isolation, program: Path) -> Isolation | R
 
 def _reason_against(storage: Storage, candidate: Isolation, program: Path) -> str | None:
     """Why this way cannot be used; None when it can, offline as well as on the host's network."""
-    buildah = Buildah(storage, candidate)
+    engine = Buildah(storage, candidate)
     networks: tuple[Network, ...] = ("none", "host")
     try:
-        with buildah.container("scratch") as container:
-            buildah.copy_in(container, program, _PROGRAM)
+        with engine.container("scratch") as container:
+            engine.copy_in(container, program, _PROGRAM)
             for network in networks:
-                done = buildah.run(container, [_PROGRAM], network=network, check=False, timeout=_TRIAL_SECONDS)
+                done = engine.run(container, [_PROGRAM], network=network, check=False, timeout=_TRIAL_SECONDS)
                 if done.status != 0:
                     return reason_in(done.stderr.decode("utf-8", "replace"))
     except ToolError as error:

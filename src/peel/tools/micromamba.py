@@ -33,6 +33,11 @@ class Solver:
     program: Literal["micromamba", "peel-micromamba"]
     version: str
 
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return f"{self.program} {self.version}"
+
 
 def find_solver(named: Path | None = None, *, variable: str | None = None) -> Solver:
     """The first of: ``named``, the value of ``PEEL_MICROMAMBA``, ``micromamba`` on PATH, the embedded solver.

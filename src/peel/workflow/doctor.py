@@ -227,7 +227,7 @@ def _look_for_solver(named: Path | None, variable: str | None) -> Finding:
 def _probe(containers: Path) -> tuple[isolation.Probe | None, str]:
     try:
         buildah.version()
-        found = isolation.probe(buildah.open_storage(containers), containers / "isolation.json")
+        found = isolation.probe(buildah.open_storage(containers), containers / isolation.MEMORY)
     except PeelError as error:
         return None, error.message
     return found, "" if found.isolation else "none of them works on this machine"

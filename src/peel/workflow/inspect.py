@@ -10,7 +10,7 @@ from pathlib import Path
 from peel.errors import ArtifactError, DocumentError
 from peel.layers.archive import read_facts
 from peel.layers.link import installed_paths
-from peel.layers.wheel import read_wheel_facts
+from peel.layers.wheel_facts import installed_wheel_paths, read_wheel_facts
 from peel.model.condalock import CondaLockPackage
 from peel.model.declared import DeclaredEnvironment
 from peel.model.progress import Advance, Progress
@@ -86,8 +86,7 @@ _Contents = tuple[int | None, Mapping[str, str | None], Mapping[str, str]]
 
 def _read_conda(archive: Path, file_name: str, python: PythonVersion | None) -> _Contents:
     facts = read_facts(archive, file_name)
-    paths = {path.path: path.sha256 for path in installed_paths(facts, python)}
-    return facts.timestamp, paths, dict(facts.link_scripts)
+    return facts.timestamp, installed_paths(facts, python), dict(facts.link_scripts)
 
 
 def _read_wheel(archive: Path, file_name: str, python: PythonVersion | None) -> _Contents:
@@ -96,19 +95,26 @@ def _read_wheel(archive: Path, file_name: str, python: PythonVersion | None) -> 
             f"{file_name} is a wheel, but the environment has no conda python", hint="add python to its dependencies"
         )
     facts = read_wheel_facts(archive, file_name)
-    return None, {path.path: path.sha256 for path in installed_paths(facts, python)}, {}
+    return None, installed_wheel_paths(facts, python), {}
 
 
-def check_environment(environment: DeclaredEnvironment, found: Sequence[Inspected], origin: str) -> None:
-    """Refuse what cannot be linked into one prefix, all cases at once.
+def decide_owners(environment: DeclaredEnvironment, found: Sequence[Inspected], origin: str) -> Mapping[str, str]:
+    """Which package brings each path that several have: the declared one, or any where all have the same bytes.
 
-    Raises ArtifactError for link scripts that nobody allowed, and for paths that two packages bring with other contents.
+    Raises ArtifactError for paths with other contents that nobody decided on, DocumentError for a decision without grounds.
     """
-    _refuse_link_scripts(environment, found, origin)
-    _refuse_clobbers(environment, found, origin)
+    owners: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
+    for item in found:
+        for path, digest in item.paths.items():
+            owners[path][item.package.name] = digest
+    _refuse_unfounded(environment, owners, origin)
+    shared = {path: names for path, names in owners.items() if len(names) > 1}
+    _refuse_undecided(environment, {path: names for path, names in shared.items() if not _same(names.values())}, origin)
+    return {path: environment.clobber.get(path, min(names)) for path, names in shared.items()}
 
 
-def _refuse_link_scripts(environment: DeclaredEnvironment, found: Sequence[Inspected], origin: str) -> None:
+def refuse_link_scripts(environment: DeclaredEnvironment, found: Sequence[Inspected], origin: str) -> None:
+    """Scripts that nobody allowed are refused, all at once. Raises ArtifactError."""
     refused = [
         f"  {item.package.name}: {script} (sha256 {digest})"
         for item in found
@@ -122,13 +128,9 @@ def _refuse_link_scripts(environment: DeclaredEnvironment, found: Sequence[Inspe
         )
 
 
-def _refuse_clobbers(environment: DeclaredEnvironment, found: Sequence[Inspected], origin: str) -> None:
-    owners: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
-    for item in found:
-        for path, digest in item.paths.items():
-            owners[path][item.package.name] = digest
-    clashes = {path: names for path, names in owners.items() if len(names) > 1 and not _same(names.values())}
-    _refuse_unfounded(environment, owners, origin)
+def _refuse_undecided(
+    environment: DeclaredEnvironment, clashes: Mapping[str, Mapping[str, str | None]], origin: str
+) -> None:
     undecided = sorted(path for path in clashes if path not in environment.clobber)
     if undecided:
         lines = [f"  {path}: {', '.join(sorted(clashes[path]))}" for path in undecided[:_MOST_SHOWN]]

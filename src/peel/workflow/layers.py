@@ -8,7 +8,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,6 +103,7 @@ class Workshop:
             count = sum(len(found) for found in sources.values())
             self.progress.step(f"compiling {count} files with {steps[0].environment}'s own Python {interpreter.package.version}")
             (work / "sources").write_bytes(bytecode.listing(sources))
+            _make_executable(linked[interpreter.package.file_name])
             self._run_compiler(prefix, base, work)
         return out
 
@@ -122,7 +124,7 @@ class Workshop:
         bytecode.refused(done.text)
 
     def _write(
-        self, pool: Executor, plan: Plan, step: LayerStep, entries: Sequence[Entry], work: Path
+        self, pool: Executor, plan: Plan, step: LayerStep, entries: Iterable[Entry], work: Path
     ) -> tuple[Digest, Future[LayerBlob]]:
         key = layer_key(step, plan)
         locked = plan.compression
@@ -156,16 +158,20 @@ def _python(interpreter: Interpreter | None) -> PythonVersion | None:
     return interpreter.version if interpreter else None
 
 
-def _entries_of(step: EnvironmentLayer, linked: _Linked, out: Path) -> Sequence[Entry]:
-    """All entries of a layer. Where two of its packages bring equal files, the later package's stays."""
-    found: dict[str, Entry] = {}
+def _entries_of(step: EnvironmentLayer, linked: _Linked, out: Path) -> Iterator[Entry]:
+    """What the packages of a layer consist of, their bytecode included."""
     for package in step.packages:
         owned = linked[package.file_name]
-        compiled: tuple[Entry, ...] = ()
+        yield from owned
         if step.interpreter:
-            compiled = bytecode.entries(out / package.file_name, owned, step.prefix, step.interpreter.version)
-        found.update((entry.path, entry) for entry in (*owned, *compiled))
-    return tuple(found.values())
+            yield from bytecode.entries(out, owned, step.prefix, step.interpreter.version)
+
+
+def _make_executable(entries: Iterable[Entry]) -> None:
+    """Let a staged package run: modes are otherwise in its entries only."""
+    for entry in entries:
+        if entry.mode & stat.S_IXUSR and isinstance(entry.source, Path):
+            entry.source.chmod(0o755)
 
 
 def link_package(

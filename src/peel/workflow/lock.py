@@ -16,7 +16,7 @@ from peel.layers.compress import compression_here
 from peel.layers.link import LINKER
 from peel.layers.tar import LAYER
 from peel.model.condalock import CondaLockPackage, parse_conda_lock
-from peel.model.declared import Declared, DeclaredEnvironment, asks_for, differences
+from peel.model.declared import Declared, DeclaredEnvironment, differences
 from peel.model.groups import Sized, budget, make_groups
 from peel.model.lockset import (
     LOCK_FILE,
@@ -37,7 +37,7 @@ from peel.store.documents import parse_plain, to_yaml
 from peel.store.store import Store
 from peel.tools.conda_lock import CondaLock, Request
 from peel.workflow.base import fetch_base, glibc_of, pin_base
-from peel.workflow.inspect import Inspected, check_environment, inspect_packages
+from peel.workflow.inspect import Inspected, decide_owners, inspect_packages, refuse_link_scripts
 
 FORMATS: Final = Formats(plan=PLAN, linker=LINKER, bytecode=BYTECODE, layer=LAYER)
 
@@ -87,7 +87,7 @@ def lock_image(
         schema=1, image=ref.image, tag=ref.tag,
         epoch=options.epoch if options.epoch is not None else _newest(inspected),
         formats=FORMATS, compression=_compression(declared),
-        locked_with=LockedWith(conda_lock=conda_lock.version(), solver=str(conda_lock.solver)),
+        locked_with=LockedWith(conda_lock=conda_lock.version(), solver=conda_lock.solver.title),
         declared=declared, base=bases, layers=_layers(declared, bases, inspected, previous),
     )  # fmt: skip
     files = {environment_lock_file(name): data for name, data in locks.items()}
@@ -146,7 +146,7 @@ def _solve(
         if options.update and not names:
             locks[environment.name] = catalogue.read_lock_set(ref)[environment_lock_file(environment.name)]
             continue
-        progress.step(f"locking {environment.name} with conda-lock and {conda_lock.solver}")
+        progress.step(f"locking {environment.name} with conda-lock and {conda_lock.solver.title}")
         data = before[environment.name][0] if names else None
         with store.work() as work:
             request = Request(environment, glibc, locked=data, update=names)
@@ -215,24 +215,20 @@ def _inspect(
         for platform in declared.platforms:
             wanted[platform, name] = [package for package in packages if package.platform == platform]
     inspected = inspect_packages(wanted, store, secrets, progress)
-    for (platform, name), found in inspected.items():
-        environment = next(e for e in declared.environments if e.name == name)
-        check_environment(environment, found, f"{name} on {platform}")
-    _refuse_incomplete(declared, inspected)
+    for environment in declared.environments:
+        for platform in declared.platforms:
+            refuse_link_scripts(environment, inspected[platform, environment.name], f"{environment.name} on {platform}")
+            _refuse_incomplete(environment, inspected[platform, environment.name])
     return inspected
 
 
-def _refuse_incomplete(declared: Declared, inspected: _Inspections) -> None:
+def _refuse_incomplete(environment: DeclaredEnvironment, found: Sequence[Inspected]) -> None:
     """The lab must hold JupyterLab, and a payload what its kernel starts with."""
-    for (_, name), found in inspected.items():
-        names = {item.package.name for item in found}
-        environment = next(e for e in declared.environments if e.name == name)
-        needed = "jupyterlab" if environment.role == "lab" else "ipykernel"
-        if needed not in names:
-            missing = "is not asked for" if not asks_for(environment, needed) else "is missing"
-            raise DocumentError(
-                f"{needed} {missing} in the environment {name!r}", hint=f"add {needed} to its environment.yml"
-            )
+    needed = "jupyterlab" if environment.role == "lab" else "ipykernel"
+    if needed not in {item.package.name for item in found}:
+        raise DocumentError(
+            f"the environment {environment.name!r} has no {needed}", hint=f"add {needed} to its environment.yml"
+        )
 
 
 def _newest(inspected: _Inspections) -> int:
@@ -258,7 +254,9 @@ def _layers(
                 inspected[platform, environment.name],
                 limit=budget(bases[platform].layers, len(declared.environments)),
                 previous=_previous_groups(previous, platform, environment.name),
-                environment=environment,
+                owners=decide_owners(
+                    environment, inspected[platform, environment.name], f"{environment.name} on {platform}"
+                ),
             )
             for environment in declared.environments
         }
@@ -273,16 +271,16 @@ def _previous_groups(previous: ImageLock | None, platform: str, environment: str
 
 
 def _groups(
-    found: Sequence[Inspected], *, limit: int, previous: Mapping[str, str], environment: DeclaredEnvironment
+    found: Sequence[Inspected], *, limit: int, previous: Mapping[str, str], owners: Mapping[str, str]
 ) -> tuple[Group, ...]:
     by_name = {item.package.name: item for item in found}
     sizes = [Sized(item.package.name, item.size) for item in found]
     return tuple(
-        Group(name=name, packages=tuple(_pinned(by_name[member], environment) for member in members))
+        Group(name=name, packages=tuple(_pinned(by_name[member], owners) for member in members))
         for name, members in make_groups(sizes, limit=limit, previous=previous)
     )
 
 
-def _pinned(item: Inspected, environment: DeclaredEnvironment) -> LockedPackage:
-    lost = sorted(path for path, winner in environment.clobber.items() if winner != item.package.name and path in item.paths)
+def _pinned(item: Inspected, owners: Mapping[str, str]) -> LockedPackage:
+    lost = sorted(path for path in item.paths if owners.get(path, item.package.name) != item.package.name)
     return LockedPackage(file=item.package.file_name, sha256=item.digest.hex, size=item.size, omit=tuple(lost))
