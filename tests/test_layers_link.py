@@ -9,7 +9,7 @@ import sys
 import tarfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -147,12 +147,18 @@ def test_a_noarch_package_without_python_is_an_error(tmp_path: Path) -> None:
 
 def test_packages_can_be_linked_by_several_processes_into_one_stage(tmp_path: Path) -> None:
     names = ["native-1.0-h0_0.conda", "pure-2.0-py_0.conda", "old-0.1-0.tar.bz2"]
-    run = partial(linked, stage=tmp_path / "at-once")
-    with ProcessPoolExecutor(2) as pool:
-        at_once = list(pool.map(run, [GOLDEN / name for name in names]))
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        started = [
+            pool.submit(
+                link_conda, GOLDEN / name, file_name=name, digest=DIGEST, prefix=PREFIX, python=PYTHON,
+                stage=tmp_path / "at-once",
+            )
+            for name in names
+        ]  # fmt: skip
+        at_once = [future.result() for future in started]
     for name, entries in zip(names, at_once, strict=True):
         alone = linked(GOLDEN / name, tmp_path / "alone")
-        assert [describe(entry) for entry in entries.values()] == [describe(entry) for entry in alone.values()]
+        assert [describe(entry) for entry in entries] == [describe(entry) for entry in alone.values()]
 
 
 def test_two_packages_with_one_path_are_an_error_that_names_it(tmp_path: Path) -> None:

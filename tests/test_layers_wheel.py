@@ -138,7 +138,7 @@ def test_a_wheel_at_odds_with_its_record_is_refused(record: bytes, tmp_path: Pat
 @pytest.mark.parametrize("mode", [stat.S_IFLNK | 0o777, stat.S_IFIFO | 0o644, stat.S_IFREG | 0o4755])
 def test_links_devices_and_setuid_files_are_refused(mode: int, tmp_path: Path) -> None:
     archive = wheel(tmp_path / NAME, {"foo.py": b"x"}, modes={"foo.py": mode})
-    with pytest.raises(ArtifactError, match="'foo.py' is "):
+    with pytest.raises(ArtifactError, match=r"'foo\.py' is "):
         linked(archive, tmp_path / "stage")
 
 
@@ -152,5 +152,5 @@ def test_a_truncated_or_doubled_wheel_is_one_clear_error(tmp_path: Path) -> None
     archive.write_bytes(data)
     with zipfile.ZipFile(archive, "a") as outer, pytest.warns(UserWarning, match="Duplicate name"):
         outer.writestr("foo.py", "y")
-    with pytest.raises(ArtifactError, match="'foo.py' is there twice"):
+    with pytest.raises(ArtifactError, match=r"'foo\.py' is there twice"):
         linked(archive, tmp_path / "stage")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from channels import index, make_package
-from solving import BOTH, Solver, embedded
 
 import peel
+from channels import index, make_package
+from solving import BOTH, Solver, embedded
 
 RECORDED = Path(__file__).parents[2] / "shared" / "data" / "micromamba"
 REQUESTS = ["create-dry-run", "create-real", "list", "update-dry-run"]
@@ -256,7 +256,7 @@ def serving(body: bytes, promised: int) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body if known else b"")
 
-        do_HEAD = do_GET
+        do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
 
         def log_message(self, *_: object) -> None:
             pass

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from channels import index, make_package
 from solving import BOTH, Solver
 

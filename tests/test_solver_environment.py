@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
 from channels import PLACEHOLDER, File, Symlink, index, make_package, repodata_record, tamper
 from solving import Solver, embedded
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from channels import index, make_package, repodata_record, tamper
-from solving import EMBEDDED, embedded
 
 import peel
+from channels import index, make_package, repodata_record, tamper
 from peel.errors import ToolError
 from peel.tools.micromamba import Solver, create_environment, find_solver
+from solving import EMBEDDED, embedded
 
 
 def fake_micromamba(directory: Path, version: str, *, name: str = "micromamba") -> Path:
@@ -70,7 +70,7 @@ def test_an_old_micromamba_is_refused_when_it_is_named(tmp_path: Path) -> None:
 
 
 def test_a_named_program_that_is_missing_misnamed_or_no_micromamba_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ToolError, match="PEEL_MICROMAMBA names .*no file"):
+    with pytest.raises(ToolError, match=r"PEEL_MICROMAMBA names .*no file"):
         find_solver(variable=str(tmp_path / "micromamba"))
     with pytest.raises(ToolError, match="does not end in micromamba"):
         find_solver(fake_micromamba(tmp_path, "2.8.1", name="mamba"))

@@ -163,6 +163,12 @@ def test_an_unforeseen_failure_keeps_what_skopeo_said() -> None:
     assert "the moon is in the way" in error.message
 
 
+def test_a_full_disk_is_no_fault_of_the_registry() -> None:
+    error = _explained("writing blob: write /x/blob: no space left on device")
+    assert isinstance(error, ToolError)
+    assert "the disk is full" in error.message
+
+
 def test_credentials_are_never_shown() -> None:
     error = _explained("Get https://me:sesame@x/v2/: Authorization: Bearer abc.def: unauthorized")
     assert "sesame" not in error.message

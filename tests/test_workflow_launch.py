@@ -136,14 +136,10 @@ def test_a_port_in_use_is_told_before_anything_is_made() -> None:
     assert engine.removed == []
 
 
-def test_a_home_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be used"), launch("i", engine=HostEngine(), home=tmp_path / "none"):
-        pass
-
-
-def test_a_home_that_is_a_file_is_a_usage_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["none", "file"])
+def test_a_home_that_is_no_directory_is_a_usage_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="not a directory"), launch("i", engine=HostEngine(), home=tmp_path / "file"):
+    with pytest.raises(UsageError, match="is not a directory"), launch("i", engine=HostEngine(), home=tmp_path / name):
         pass
 
 

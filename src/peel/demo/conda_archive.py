@@ -40,6 +40,10 @@ class Member:
     target: str = ""
     prefix: PrefixMode = ""
 
+    def __post_init__(self) -> None:
+        if self.prefix and PLACEHOLDER.encode() not in self.data:
+            raise ValueError(f"no placeholder in {self.path}")
+
 
 @dataclass(frozen=True, slots=True)
 class Package:

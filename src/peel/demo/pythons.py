@@ -144,7 +144,8 @@ def _python_member(item: Unpacked, version: PythonVersion, patchelf: Path) -> Me
         data = item.data.replace(b"dist-packages", b"site-packages")  # in the frozen site module: the same length
         return Member(path, set_rpath(data, patchelf), mode=0o755, prefix="binary")
     if item.path == f"usr/bin/pydoc{version}":
-        return Member(path, re.sub(rb"\A#!/usr/", f"#!{PLACEHOLDER}/".encode(), item.data), mode=0o755, prefix="text")
+        script = re.sub(rb"\A#! */usr/", f"#!{PLACEHOLDER}/".encode(), item.data)
+        return Member(path, script, mode=0o755, prefix="text")
     if not item.path.startswith(library) or _LEFT_OUT.fullmatch(item.path.removeprefix(library)):
         return None
     return _standard_library(path, item, PurePosixPath(item.path).name)

@@ -38,7 +38,7 @@ def write_blob(
 ) -> LayerBlob:
     """Write canonical entries as a compressed layer to ``destination``, and have it reach the disk.
 
-    ``threads`` (one more than cores when missing) changes the speed alone. Memory stays at about 16 MiB for each of
+    ``threads``, as ``open_compressor`` has it, changes the speed alone. Memory stays at about 16 MiB for each of
     them, whatever the layer's size. On any failure nothing is left at ``destination``. Raises what ``write_tar`` and
     ``open_compressor`` raise, and ToolError when the file cannot be written, as on a full disk.
     """

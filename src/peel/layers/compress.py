@@ -84,8 +84,9 @@ def media_type(codec: Codec) -> str:
 def open_compressor(compression: Compression, sink: Sink, *, threads: int | None = None) -> Iterator[Sink]:
     """A stream that writes what it is given, compressed, to ``sink``; on leaving, the frame is complete.
 
-    ``threads`` (one more than cores when missing) changes the speed alone. Raises ToolError when this machine's library
-    is not the recorded one, for it would write other bytes. After an exception inside, nothing more is written.
+    ``threads`` (one more than cores, at most 8, when missing) changes the speed alone. Raises ToolError when this
+    machine's library is not the recorded one, for it would write other bytes. After an exception inside, nothing more
+    is written.
     """
     here = _library_here(compression.codec)
     if compression.library != here:
@@ -117,8 +118,8 @@ def _library_here(codec: Codec) -> str:
 
 
 def _threads_here() -> int:
-    """One more than there are cores: whoever feeds the stream also waits for disks, and no core should then be idle."""
-    return len(os.sched_getaffinity(0)) + 1
+    """One more than there are cores, so that none is idle while its job is fed; few, as each holds some 16 MiB."""
+    return min(len(os.sched_getaffinity(0)) + 1, 8)
 
 
 def _nothing() -> None:

@@ -27,8 +27,8 @@ CHUNK: Final = 1 << 20
 """How many bytes of a member are in memory at a time."""
 
 _HEADER_LIMIT = 1 << 20
-_FREE_SIZE = 256 << 20
-_MOST_RATIO = 1000
+_FREE_SIZE = 256 << 20  # may come out of anything
+_MOST_RATIO = 1000  # real packages stay far below; a zstd frame of zeros is about 30000 times smaller than they are
 _LARGEST_WINDOW = 1 << 27  # what `zstd --ultra -22` writes
 _SUFFIXES = (".conda", ".tar.bz2")
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")  # control characters, backslashes, what is not UTF-8
@@ -90,6 +90,11 @@ def members(archive: Path, file_name: str, part: Part) -> Iterator[tuple[Member,
                 raise ArtifactError(f"{file_name}: {member.path!r} is there twice")
             seen.add(member.path)
             yield member, source.content(member.size)
+
+
+def largest_content(archive: Path) -> int:
+    """How many bytes may come out of an archive before it counts as a decompression bomb."""
+    return max(_FREE_SIZE, archive.stat().st_size * _MOST_RATIO)
 
 
 def check_path(path: str, file_name: str) -> str:
@@ -218,7 +223,7 @@ class _Content:
 def _opened(archive: Path, file_name: str, part: Part) -> Iterator[_Source]:
     stem, suffix = split_file_name(file_name)
     try:
-        limit = max(_FREE_SIZE, archive.stat().st_size * _MOST_RATIO)
+        limit = largest_content(archive)
         if suffix == ".tar.bz2":
             with bz2.open(archive) as stream:
                 yield _Source(stream, file_name=file_name, limit=limit, half=None)  # type: ignore[arg-type]

@@ -10,16 +10,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from installer.exceptions import InstallerError
 from installer.sources import WheelFile
 
 from peel.errors import ArtifactError
-from peel.layers.conda_stream import check_path
+from peel.layers.conda_stream import check_path, largest_content
 
-_FREE_SIZE: Final = 256 << 20
-_MOST_RATIO: Final = 1000
 _METADATA_LIMIT = 64 << 20
 _BROKEN = (
     OSError, EOFError, ValueError, KeyError, AssertionError, RuntimeError, zipfile.BadZipFile, zlib.error, csv.Error,
@@ -41,7 +38,7 @@ def opened(archive: Path, file_name: str) -> Iterator[WheelFile]:
     try:
         with archive.open("rb") as file, zipfile.ZipFile(file) as outer:
             outer.filename = file_name  # installer reads name and version off it
-            _check_members(outer, file_name, archive.stat().st_size)
+            _check_members(outer, file_name, largest_content(archive))
             wheel = WheelFile(outer)
             wheel.validate_record()
             yield wheel
@@ -54,7 +51,7 @@ def opened(archive: Path, file_name: str) -> Iterator[WheelFile]:
         ) from None
 
 
-def _check_members(outer: zipfile.ZipFile, file_name: str, packed_size: int) -> None:
+def _check_members(outer: zipfile.ZipFile, file_name: str, limit: int) -> None:
     seen: set[str] = set()
     total = 0
     for item in outer.infolist():
@@ -63,7 +60,6 @@ def _check_members(outer: zipfile.ZipFile, file_name: str, packed_size: int) -> 
             raise ArtifactError(f"{file_name}: {item.filename!r} is there twice")
         seen.add(item.filename)
         total += item.file_size
-    limit = max(_FREE_SIZE, packed_size * _MOST_RATIO)
     if total > limit:
         raise ArtifactError(
             f"{file_name}: unpacks to {total} bytes, out of proportion to its size",

@@ -126,8 +126,8 @@ def _solving(parser: argparse.ArgumentParser, command: str) -> None:
     )
     parser.add_argument("--override-channels", action="store_true", help="only these channels, none from a file")
     parser.add_argument("-f", "--file", action="append", default=[],
-                        help="a conda-lock.yml, @EXPLICIT list, environment.yml or list of specs; repeatable")  # fmt: skip
-    parser.add_argument("--category", action="append", default=[], help="of a lock: a category to take (default: main)")
+                        help="a conda-lock.yml, @EXPLICIT list, environment.yml or list of specs")  # fmt: skip
+    parser.add_argument("--category", action="append", default=[], help="of a lock: take this category (default main)")
     parser.add_argument("--platform", help="solve for this platform instead of CONDA_SUBDIR or this machine's")
     parser.add_argument("-d", "--dry-run", action="store_true", help="only say what would be done")
     parser.add_argument("--no-deps", action="store_true", help="the packages asked for, without their dependencies")

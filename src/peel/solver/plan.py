@@ -99,8 +99,8 @@ def _keeping(
 
 def make_request(specs: tuple[str, ...], channels: tuple[str, ...], priority: Priority, settings: Settings) -> Request:
     """A request for the solver, from the settings and this machine's virtual packages."""
-    # Strictly, the first channel that has the name decides, also when nothing there satisfies the spec; py-rattler looks
-    # for the first that satisfies it, unless the bare name is asked for as well.
+    # Strictly, the first channel that has the name decides, also when nothing there satisfies the spec; py-rattler
+    # looks for the first that satisfies it, unless the bare name is asked for as well.
     names = tuple(spec_name(spec) for spec in specs if "::" not in spec and "[" not in spec)
     return Request(
         specs=(*specs, *names) if priority is Priority.STRICT else specs,

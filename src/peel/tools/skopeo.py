@@ -17,6 +17,8 @@ from peel.tools import process, system
 
 MINIMUM: Final = (1, 9)
 
+_SAID_LIMIT: Final = 2000
+
 _REFERENCE = re.compile(r"(?P<name>[^@\s]+?)(?P<tag>:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(?P<digest>@[^\s@]+)?")
 _LOG_MESSAGE = re.compile(r'level=(?:fatal|error) msg="((?:[^"\\]|\\.)*)"')
 _BEARER = re.compile(r"(?i)\b(bearer|basic|token[=:])\s*[^\s\"',]+")
@@ -118,6 +120,8 @@ def skopeo_argv(env: Mapping[str, str]) -> tuple[str, ...]:
 def explain(reference: str, command: process.Command, done: process.Completed) -> PeelError:
     """The error for a failed skopeo: what kind of refusal it was, in our words, with its own reason kept."""
     said = said_by(done.stderr.decode("utf-8", "replace"))
+    if "no space left on device" in said:
+        return ToolError(f"the disk is full: {said}", hint="make room, or name a store elsewhere with --store")
     for reason in _REASONS:
         if reason.words.search(said):
             return ArtifactError(f"{reason.says.format(reference=process.redact(reference))}: {said}", hint=reason.hint)
@@ -127,16 +131,16 @@ def explain(reference: str, command: process.Command, done: process.Completed) -
 def said_by(stderr: str) -> str:
     """The last error that skopeo or buildah logged, without its time stamp and without credentials."""
     logged = _LOG_MESSAGE.findall(stderr)
-    said = json.loads(f'"{logged[-1]}"', strict=False) if logged and _is_json(logged[-1]) else stderr.strip()[-2000:]
-    return _BEARER.sub(r"\1 <hidden>", process.redact(str(said)))
+    said = _unquote(logged[-1]) if logged else stderr.strip()[-_SAID_LIMIT:]
+    return _BEARER.sub(r"\1 <hidden>", process.redact(said))
 
 
-def _is_json(text: str) -> bool:
+def _unquote(text: str) -> str:
+    """What stands in Go's quotation marks, whose escapes are JSON's but for rare ones; those are left alone."""
     try:
-        json.loads(f'"{text}"', strict=False)
+        return str(json.loads(f'"{text}"', strict=False))
     except ValueError:
-        return False
-    return True
+        return text
 
 
 def _inspect(reference: str, *options: str, timeout: float) -> bytes:

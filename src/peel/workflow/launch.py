@@ -97,29 +97,24 @@ def launch(  # noqa: PLR0913 - each is an option of the command line
     ``timeout`` is how long, in seconds, it may take to come up. Raises UsageError for a port in use or a home that
     cannot be written, ToolError with the server's last lines when it does not come up.
     """
+    if home is not None and not home.is_dir():
+        raise UsageError(f"the home {home} is not a directory", hint="make it first, or leave it out for an empty one")
     secret = token or secrets.token_hex(24)
     chosen = system.free_port(port)
-    with (
-        TemporaryDirectory(prefix="peel-launch-", ignore_cleanup_errors=True) as scratch,
-        engine.container(image) as name,
-    ):
-        place = Path(scratch)
-        user = _owner_of(home) if home else _caretaker()
-        mounted = [
-            Volume(home.absolute() if home else _make_home(place / "home", user), HOME_INSIDE, "rw"),
-            Volume(_write_token(place / "token", secret, user), _TOKEN_INSIDE),
-            *volumes,
-        ]
-        log = place / "server.log"
+    server = JupyterServer(f"http://127.0.0.1:{chosen}", secret)
+    with TemporaryDirectory(prefix="peel-launch-", ignore_cleanup_errors=True) as scratch:
+        user, mounts = _furnish(Path(scratch), home, secret)
+        log = Path(scratch) / "server.log"
         argv = (*start, *server_argv(chosen, as_root=user == 0))
+        options: RunOptions = {
+            "volumes": [*mounts, *volumes], "env": server_env(), "user": f"{user}:{user}", "network": "host",
+            "workdir": HOME_INSIDE,
+        }  # fmt: skip
         with (
+            engine.container(image) as name,
             log.open("wb") as written,
-            engine.start(
-                name, argv, log=written, volumes=mounted, env=server_env(), user=f"{user}:{user}", network="host",
-                workdir=HOME_INSIDE,
-            ) as child,
-        ):  # fmt: skip
-            server = JupyterServer(f"http://127.0.0.1:{chosen}", secret)
+            engine.start(name, argv, log=written, **options) as child,
+        ):
             try:
                 _wait_until_up(server, child, timeout, log)
                 yield Running(f"{server.url}/lab?token={secret}", secret, chosen, server, log, child)
@@ -214,21 +209,22 @@ def _end(server: JupyterServer, child: Child) -> None:
             time.sleep(_POLL_SECONDS)
 
 
-def _caretaker() -> int:
-    """The user id inside the container; for who is not root, 0 stands for himself there."""
-    return _UNPRIVILEGED if system.is_root() else 0
+def _furnish(place: Path, home: Path | None, token: str) -> tuple[int, list[Volume]]:
+    """Whom the lab runs as inside its container, and what it finds there: its home, and its token in a file.
+
+    For who is not root, user 0 stands for himself in there.
+    """
+    user = (_owner_of(home) if home else _UNPRIVILEGED) if system.is_root() else 0
+    own = home.absolute() if home else _make_home(place / "home", user)
+    return user, [
+        Volume(own, HOME_INSIDE, "rw"),
+        Volume(_write_token(place / "token", token, user), _TOKEN_INSIDE),
+    ]
 
 
 def _owner_of(home: Path) -> int:
-    """The user id that may write to a chosen home. Raises UsageError when there is none to run a lab as."""
-    try:
-        owner = home.stat().st_uid
-    except OSError as error:
-        raise UsageError(f"the home {home} cannot be used: {error.strerror}", hint="make it first") from None
-    if not home.is_dir():
-        raise UsageError(f"the home {home} is not a directory")
-    if not system.is_root():
-        return 0
+    """The user who may write to a home that root chose. Raises UsageError when that is root: a lab does not run so."""
+    owner = home.stat().st_uid
     if owner == 0:
         hint = f"give it to another user: chown {_UNPRIVILEGED}:{_UNPRIVILEGED} {home}"
         raise UsageError(f"the home {home} belongs to root, and a lab does not run as root", hint=hint)
