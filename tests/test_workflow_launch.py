@@ -95,7 +95,7 @@ def test_a_kernel_that_gives_no_answer_fails(result: CellResult, detail: str) ->
         ("3.11.77 (main)", "3.11.7", False),
     ],
 )
-def test_pythons_are_compared_part_by_part(version: str, wanted: str, same: bool) -> None:  # noqa: FBT001
+def test_pythons_are_compared_part_by_part(version: str, wanted: str, same: bool) -> None:
     assert launching.is_python(version, wanted) is same
 
 

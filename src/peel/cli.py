@@ -49,7 +49,11 @@ class _Verbs(TyperGroup):
             raise typer.Exit(1) from None
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            Console().error(PeelError(f"{where}{error.strerror or error}", hint="see that the disk has room and lets this user write"))
+            Console().error(
+                PeelError(
+                    f"{where}{error.strerror or error}", hint="see that the disk has room and lets this user write"
+                )
+            )
             raise typer.Exit(PeelError.exit_code) from None
 
 
@@ -96,9 +100,15 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001  (typer's callbacks are
 @app.callback()
 def _root(
     context: typer.Context,
-    catalogue: Annotated[Path, typer.Option("-C", "--catalogue", metavar="DIR", help="Work on this catalogue.")] = Path(),
-    store: Annotated[Path | None, typer.Option(metavar="DIR", envvar="PEEL_STORE", help="Keep artifacts, layers and images here.")] = None,
-    _version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")] = False,
+    catalogue: Annotated[
+        Path, typer.Option("-C", "--catalogue", metavar="DIR", help="Work on this catalogue.")
+    ] = Path(),
+    store: Annotated[
+        Path | None, typer.Option(metavar="DIR", envvar="PEEL_STORE", help="Keep artifacts, layers and images here.")
+    ] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     context.obj = _Places(catalogue.absolute(), (store or _default_store()).absolute())
 
@@ -113,10 +123,16 @@ def _complete_ref(context: typer.Context, incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
-Ref = Annotated[str, typer.Argument(metavar="IMAGE:TAG", autocompletion=_complete_ref, help="The image and the tag of its lock set.")]
+Ref = Annotated[
+    str,
+    typer.Argument(metavar="IMAGE:TAG", autocompletion=_complete_ref, help="The image and the tag of its lock set."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing of progress.")]
-PlatformName = Annotated[str | None, typer.Option("--platform", metavar="PLATFORM", help="Another platform than this machine's, e.g. linux-64.")]
+PlatformName = Annotated[
+    str | None,
+    typer.Option("--platform", metavar="PLATFORM", help="Another platform than this machine's, e.g. linux-64."),
+]
 
 
 def _platform(named: str | None) -> Platform:
@@ -135,10 +151,24 @@ def _ref(text: str) -> ImageRef:
 def lock(
     context: typer.Context,
     ref: Ref,
-    check: Annotated[bool, typer.Option("--check", help="Only see whether declarations and lock agree; exit 1 if not.")] = False,
-    update: Annotated[list[str] | None, typer.Option(metavar="PACKAGE", help="Let only this package move. Repeatable.")] = None,
-    micromamba: Annotated[Path | None, typer.Option(metavar="PATH", envvar="PEEL_MICROMAMBA", help="Solve with this micromamba.")] = None,
-    epoch: Annotated[int | None, typer.Option(envvar="SOURCE_DATE_EPOCH", min=0, metavar="SECONDS", help="The image's build instant; by default that of its newest package.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only see whether declarations and lock agree; exit 1 if not.")
+    ] = False,
+    update: Annotated[
+        list[str] | None, typer.Option(metavar="PACKAGE", help="Let only this package move. Repeatable.")
+    ] = None,
+    micromamba: Annotated[
+        Path | None, typer.Option(metavar="PATH", envvar="PEEL_MICROMAMBA", help="Solve with this micromamba.")
+    ] = None,
+    epoch: Annotated[
+        int | None,
+        typer.Option(
+            envvar="SOURCE_DATE_EPOCH",
+            min=0,
+            metavar="SECONDS",
+            help="The image's build instant; by default that of its newest package.",
+        ),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -150,7 +180,12 @@ def lock(
     address, catalogue = _ref(ref), where.open_catalogue()
     if check:
         check_lock(address, catalogue)
-        return _say(console, json, {"schema": 1, "image": address.image, "tag": address.tag, "agrees": True}, f"{ref}: declarations and lock agree")
+        return _say(
+            console,
+            json,
+            {"schema": 1, "image": address.image, "tag": address.tag, "agrees": True},
+            f"{ref}: declarations and lock agree",
+        )
     from peel.tools.conda_lock import CondaLock
     from peel.tools.micromamba import find_solver
     from peel.workflow.lock import LockOptions, channel_secrets, lock_image, refuse_recorded
@@ -162,7 +197,13 @@ def lock(
         options=LockOptions(epoch, tuple(update or ())), progress=console,
     )  # fmt: skip
     place = catalogue.lock_directory(address)
-    result = {"schema": 1, "image": address.image, "tag": address.tag, "changed": locked.changed, "lock_set": str(place)}
+    result = {
+        "schema": 1,
+        "image": address.image,
+        "tag": address.tag,
+        "changed": locked.changed,
+        "lock_set": str(place),
+    }
     return _say(console, json, result, str(place))
 
 
@@ -171,7 +212,9 @@ def build(
     context: typer.Context,
     ref: Ref,
     platform: PlatformName = None,
-    to: Annotated[str | None, typer.Option(metavar="oci:DIR[:TAG]", help="Write the image out as an OCI layout.")] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="oci:DIR[:TAG]", help="Write the image out as an OCI layout.")
+    ] = None,
     load: Annotated[bool, typer.Option("--load", help="Import the image for buildah and podman.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and build nothing.")] = False,
     json: Json = False,
@@ -212,9 +255,14 @@ def launch(
     context: typer.Context,
     ref: Ref,
     platform: PlatformName = None,
-    check: Annotated[bool, typer.Option("--check", help="Start every payload's kernel, run a cell in it, and exit 0 or 1.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Start every payload's kernel, run a cell in it, and exit 0 or 1.")
+    ] = False,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Listen here; a free port by default.")] = None,
-    home: Annotated[Path | None, typer.Option(metavar="DIR", help="The user's home; an empty one that goes with the lab by default.")] = None,
+    home: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The user's home; an empty one that goes with the lab by default."),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -227,7 +275,7 @@ def launch(
     if not check:
         return run_image(plan, store, port=port, home=home, progress=console, announce=console.line)
     checks = check_image(plan, store, port=port, home=home, progress=console)
-    return report.show_checks(plan.ref, checks, console, json=json)
+    return _exit_unless(report.show_checks(plan.ref, checks, console, json=json))
 
 
 def _locked_plan(where: _Places, ref: ImageRef, platform: Platform) -> Plan:
@@ -258,8 +306,13 @@ def show(context: typer.Context, ref: Ref, json: Json = False) -> None:
 @app.command()
 def doctor(
     context: typer.Context,
-    install: Annotated[bool, typer.Option("--install", help="Install what is missing with the system's package manager.")] = False,
-    purposes: Annotated[list[str] | None, typer.Option("--for", metavar="PURPOSE", help="build, demo or tests. Repeatable; build by default.")] = None,
+    install: Annotated[
+        bool, typer.Option("--install", help="Install what is missing with the system's package manager.")
+    ] = False,
+    purposes: Annotated[
+        list[str] | None,
+        typer.Option("--for", metavar="PURPOSE", help="build, demo or tests. Repeatable; build by default."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Say which tools are there, which isolation works, what is missing and how to install it."""
@@ -273,7 +326,7 @@ def doctor(
     if install:
         install_missing(found, wanted, progress=console.step)
         found = examine(store, store / "containers", solver_variable=os.environ.get("PEEL_MICROMAMBA"))
-    report.show_doctor(found, wanted, console, json=json)
+    _exit_unless(report.show_doctor(found, wanted, console, json=json))
 
 
 def _purpose(name: str, known: Sequence[Any]) -> Any:
@@ -285,10 +338,13 @@ def _purpose(name: str, known: Sequence[Any]) -> Any:
 
 @app.command()
 def demo(
-    context: typer.Context,
-    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the demo's catalogue goes; new or empty.")] = Path("peel-demo"),
+    directory: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="Where the demo's catalogue goes; new or empty.")
+    ] = Path("peel-demo"),
     serve: Annotated[bool, typer.Option("--serve", help="Leave the lab running at the end, until Ctrl-C.")] = False,
-    online: Annotated[bool, typer.Option("--online", help="Use conda-forge and almalinux:9 instead of stand-ins; needs the network.")] = False,
+    online: Annotated[
+        bool, typer.Option("--online", help="Use conda-forge and almalinux:9 instead of stand-ins; needs the network.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -310,6 +366,12 @@ def _say(console: Console, json: bool, result: dict[str, Any], line: str) -> Non
         console.json(result)
     else:
         console.line(line)
+
+
+def _exit_unless(passed: bool) -> None:  # noqa: FBT001
+    """End with 1 when a check did not pass."""
+    if not passed:
+        raise typer.Exit(1)
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:

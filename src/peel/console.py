@@ -71,7 +71,14 @@ class Console:
 
     @contextmanager
     def _bar(self, text: str, total: int | None, unit: Unit) -> Iterator[Advance]:
-        from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
         amount = DownloadColumn(binary_units=True) if unit == "bytes" else MofNCompleteColumn()
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), amount, TimeRemainingColumn())

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from peel.console import Console, human_size
 
 if TYPE_CHECKING:
@@ -85,12 +83,13 @@ def built_json(built: Built) -> dict[str, Any]:
 def checks_json(checks: Sequence[KernelCheck]) -> list[dict[str, Any]]:
     """What every kernel said of itself."""
     return [
-        {"name": c.name, "passed": c.passed, "version": c.version, "prefix": c.prefix, "detail": c.detail} for c in checks
+        {"name": c.name, "passed": c.passed, "version": c.version, "prefix": c.prefix, "detail": c.detail}
+        for c in checks
     ]
 
 
-def show_checks(ref: ImageRef, checks: Sequence[KernelCheck], console: Console, *, json: bool) -> None:
-    """``peel launch --check``: a line per kernel. Exits 1 when one failed or there was none."""
+def show_checks(ref: ImageRef, checks: Sequence[KernelCheck], console: Console, *, json: bool) -> bool:
+    """``peel launch --check``: a line per kernel; says whether all passed, and there was one."""
     passed = bool(checks) and all(check.passed for check in checks)
     if json:
         console.json({"schema": SCHEMA, "image": str(ref), "passed": passed, "kernels": checks_json(checks)})
@@ -100,8 +99,7 @@ def show_checks(ref: ImageRef, checks: Sequence[KernelCheck], console: Console, 
             console.line(f"{'ok    ' if check.passed else 'FAILED'}  {check.name}: {said}")
         if not checks:
             console.line("FAILED  the image has no payload, so there is no kernel to run")
-    if not passed:
-        raise typer.Exit(1)
+    return passed
 
 
 def show_list(listed: Sequence[Listed], console: Console, *, json: bool) -> None:
@@ -141,7 +139,9 @@ def show_image(ref: ImageRef, shown: Sequence[Shown], console: Console, *, json:
 def _show_environment(shown: Shown, name: str, prefix: str, console: Console) -> None:
     packages = shown.packages(name)
     console.line()
-    console.line(f"{name} in {prefix}: {len(packages)} packages, {human_size(sum(p.size for p in packages))} of archives")
+    console.line(
+        f"{name} in {prefix}: {len(packages)} packages, {human_size(sum(p.size for p in packages))} of archives"
+    )
     rows = [(p.name, p.version, human_size(p.size), "wheel" if p.manager == "pip" else "conda") for p in packages]
     console.table(("PACKAGE", "VERSION", "SIZE", "FROM"), rows, right=("SIZE",))
 
@@ -159,22 +159,25 @@ def _show_layers(shown: Shown, console: Console) -> None:
     console.table(("LAYER", "SIZE", "DIFF ID"), rows, right=("SIZE",))
 
 
-def show_doctor(found: Report, purposes: Collection[Purpose], console: Console, *, json: bool) -> None:
-    """``peel doctor``: what is there, what is missing, the command that installs it. Exits 1 when something is missing."""
+def show_doctor(found: Report, purposes: Collection[Purpose], console: Console, *, json: bool) -> bool:
+    """``peel doctor``: what is there, what is missing, what installs it; says whether all is well."""
     from peel.workflow.doctor import install_command, missing
 
     lacking = missing(found, purposes)
     command = " ".join(install_command(found, purposes))
     if json:
-        console.json({"schema": SCHEMA, **_doctor_json(found), "missing": [f.tool.program for f in lacking], "install": command})
+        console.json(
+            {"schema": SCHEMA, **_doctor_json(found), "missing": [f.tool.program for f in lacking], "install": command}
+        )
     else:
         _show_tools(found, console)
         if lacking:
-            console.line(f"missing for {', '.join(p.value for p in purposes)}: {', '.join(f.tool.program for f in lacking)}")
+            console.line(
+                f"missing for {', '.join(p.value for p in purposes)}: {', '.join(f.tool.program for f in lacking)}"
+            )
         if command:
             console.line(f"install with: {command}")
-    if lacking or found.isolation_problem:
-        raise typer.Exit(1)
+    return not lacking and not found.isolation_problem
 
 
 def _doctor_json(found: Report) -> dict[str, Any]:

@@ -30,16 +30,22 @@ def find_glibc(layers: Sequence[tuple[Path, str]], origin: str) -> str:
     for blob, media_type in layers:
         found = _glibc_of_layer(blob, media_type, origin) or found
     if found is None:
-        raise ArtifactError(f"{origin} has no GNU C library", hint="choose a glibc base, for example almalinux:9, not one with musl")
+        raise ArtifactError(
+            f"{origin} has no GNU C library", hint="choose a glibc base, for example almalinux:9, not one with musl"
+        )
     return found
 
 
 def _glibc_of_layer(blob: Path, media_type: str, origin: str) -> str | None:
     try:
         with _uncompressed(blob, media_type) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
-            found = [_version(archive, member) for member in archive if _LIBRARY.fullmatch(member.name) and member.isfile()]
+            found = [
+                _version(archive, member) for member in archive if _LIBRARY.fullmatch(member.name) and member.isfile()
+            ]
     except (tarfile.TarError, OSError, EOFError, zstandard.ZstdError) as error:
-        raise ArtifactError(f"a layer of {origin} cannot be read: {error}", hint="the base image is damaged; choose another digest") from None
+        raise ArtifactError(
+            f"a layer of {origin} cannot be read: {error}", hint="the base image is damaged; choose another digest"
+        ) from None
     return next((version for version in found if version), None)
 
 

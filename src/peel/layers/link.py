@@ -25,7 +25,7 @@ LINKER: Final = 1
 """The number that a lock names; what it stands for never changes."""
 
 
-def link_conda(  # noqa: PLR0913 - what a package's files depend on, no more
+def link_conda(
     archive: Path,
     *,
     file_name: str,

@@ -37,7 +37,7 @@ __all__ = ["installed_wheel_paths", "link_wheel", "read_wheel_facts"]
 _INSTALLER = b"peel\n"
 
 
-def link_wheel(  # noqa: PLR0913 - as of link_conda
+def link_wheel(
     archive: Path,
     *,
     file_name: str,
@@ -63,7 +63,7 @@ def link_wheel(  # noqa: PLR0913 - as of link_conda
 class _Destination(WheelDestination):
     """Where ``installer`` hands over what it reads: a stage."""
 
-    def __init__(  # noqa: PLR0913 - what link_wheel is given
+    def __init__(
         self,
         staged: Stage,
         file_name: str,

@@ -58,6 +58,6 @@ def parse_conda_lock(document: Any, origin: str) -> Sequence[CondaLockPackage]:
         if package.manager == "pip" and not package.file_name.endswith(".whl"):
             raise DocumentError(
                 f"{origin}: {package.name} {package.version} is locked as {package.file_name}, which is no wheel",
-                hint="peel installs wheels only: ask for a version that has one, or take the package from a conda channel",
+                hint="peel installs wheels only: ask for a version that has one, or take it from a conda channel",
             )
     return packages

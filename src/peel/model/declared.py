@@ -119,9 +119,7 @@ def _environment(
     )  # fmt: skip
 
 
-def _refuse_contradictions(
-    environments: Sequence[DeclaredEnvironment], image: ImageDeclaration, origin: str
-) -> None:
+def _refuse_contradictions(environments: Sequence[DeclaredEnvironment], image: ImageDeclaration, origin: str) -> None:
     names = [environment.name for environment in environments]
     _refuse_twice("payload", names, origin)
     _refuse_twice("kernel", [e.kernel.name for e in environments if e.kernel], origin)

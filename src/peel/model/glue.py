@@ -1,7 +1,7 @@
 """The last layer: what joins a lab and its payloads without either knowing of the other.
 
-The lab's Python ignores the user's site-packages (``-s``), and says so to nobody: kernels start from a clean slate, with their own
-environment activated, and do see them.
+The lab's Python ignores the user's site-packages (``-s``), and says so to nobody: kernels start from a clean slate,
+with their own environment activated, and do see them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ unset {unset}
 """
 
 _LAUNCHER = """\
-#!/bin/{shell}
+#!/bin/bash
 # Starts a kernel of {name} in its own environment, and nothing of the lab's.
 unset {unset}
 CONDA_PREFIX={prefix}
@@ -78,7 +78,7 @@ def _runlab(declared: Declared) -> Entry:
 
 
 def _lab_settings(declared: Declared) -> Entry:
-    """What hides the lab's own kernel: in ``jupyter_config.json``, so that ``jupyter kernelspec list`` agrees with the launcher."""
+    """What hides the lab's own kernel; in ``jupyter_config.json``, so that ``jupyter kernelspec list`` agrees."""
     kernels = [payload.kernel.name for payload in declared.payloads if payload.kernel]
     settings = {
         "KernelSpecManager": {"ensure_native_kernel": False, "allowed_kernelspecs": kernels},
@@ -97,7 +97,10 @@ def _kernel(payload: DeclaredEnvironment) -> Sequence[Entry]:
         "metadata": {"debugger": True},
     }
     text = _LAUNCHER.format(
-        name=payload.name, prefix=payload.prefix, unset=" ".join(_INHERITED), variables=_exports(payload.variables), shell="bash"
+        name=payload.name,
+        prefix=payload.prefix,
+        unset=" ".join(_INHERITED),
+        variables=_exports(payload.variables),
     )
     return [_json(f"{KERNELS}/{payload.kernel.name}/kernel.json", spec), _script(launcher, text)]
 

@@ -40,8 +40,8 @@ def make_groups(
 ) -> Sequence[tuple[str, tuple[str, ...]]]:
     """Groups in the order of their layers: each its name and the sorted names of its packages.
 
-    ``previous`` maps a package's name to the group it was in. The order is python, packages of their own by name, shared groups
-    by number: what depends on nothing else stays where it was.
+    ``previous`` maps a package's name to the group it was in. The order is python, packages of their own by name,
+    shared groups by number.
     """
     shared = min(_SHARED, max(1, limit - 2))
     known = dict(previous or {})

@@ -140,7 +140,7 @@ class LockSet:
 def join(ref: ImageRef, lock: ImageLock, locks: Mapping[str, Sequence[CondaLockPackage]], origin: str) -> LockSet:
     """Put an image's lock and conda-lock's files together; ``locks`` is by environment.
 
-    Raises DocumentError where the two do not hold the same packages with the same hashes, or the lock bears another name.
+    Raises DocumentError where the two do not hold the same packages with the same hashes, or the lock is another's.
     """
     if (lock.image, lock.tag) != (ref.image, ref.tag):
         raise DocumentError(

@@ -114,7 +114,7 @@ class Plan:
 def make_plan(locks: LockSet, platform: Platform) -> Plan:
     """Decide everything about the image of one platform.
 
-    Raises DocumentError when the lock does not hold the platform, or was made for formats that this peel does not write.
+    Raises DocumentError when the lock does not hold the platform.
     """
     lock = locks.lock
     if platform.subdir not in lock.base:
@@ -163,7 +163,10 @@ def find_interpreter(packages: Sequence[Package]) -> Interpreter | None:
 
 def layer_key(step: LayerStep, plan: Plan) -> Digest:
     """The digest of what a layer is made from; equal keys mean equal bytes, in every image and every lock."""
-    formats, common = plan.formats, {"layer": plan.formats.layer, "compression": plan.compression.model_dump(mode="json")}
+    formats, common = (
+        plan.formats,
+        {"layer": plan.formats.layer, "compression": plan.compression.model_dump(mode="json")},
+    )
     match step:
         case EnvironmentLayer():
             identity = {

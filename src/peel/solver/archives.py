@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit
 
 from peel.errors import ArtifactError, ToolError
+from peel.model.secrets import redact
 from peel.solver.package import Package
-from peel.tools.process import redact
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+!~-]*(?:\.conda|\.tar\.bz2)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

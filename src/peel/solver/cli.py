@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from peel.errors import PeelError
+from peel.model.secrets import redact
 from peel.solver.options import UsageExit, parse_options
 from peel.solver.output import SPOKEN, problems_json, to_json
 from peel.solver.request import UnsolvableError
 from peel.solver.settings import read_settings
-from peel.tools.process import redact
 
 FAILED = 1
 INTERRUPTED = 130

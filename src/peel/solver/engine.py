@@ -17,10 +17,10 @@ from rattler import exceptions as failures
 from rattler.package import BuildString
 
 from peel.errors import ArtifactError, DocumentError, ToolError, UsageError
+from peel.model.secrets import redact
 from peel.solver.package import Package, parse_package
 from peel.solver.request import Request, UnsolvableError
 from peel.solver.settings import Priority, VirtualPackage
-from peel.tools.process import redact
 
 # Copies, because an edit in one environment must not reach the cache and through it every other environment.
 _COPIED = "allow-hard-links = false\nallow-symbolic-links = false"

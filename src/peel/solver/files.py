@@ -10,9 +10,9 @@ from typing import Any
 
 from peel.errors import DocumentError
 from peel.model.condalock import CondaLockPackage, parse_conda_lock
+from peel.model.secrets import redact
 from peel.solver.package import Package, package_from_url
 from peel.store.documents import parse_plain, read_text
-from peel.tools.process import redact
 
 _SHA256 = re.compile(r"(?:sha256:)?([0-9a-fA-F]{64})")
 

@@ -32,7 +32,8 @@ class Catalogue:
         """The catalogue in this directory. Raises UsageError when there is none."""
         if not (root / "envs").is_dir() and not (root / "lockfiles").is_dir():
             raise UsageError(
-                f"{root} is no catalogue: it has neither envs/ nor lockfiles/", hint="name one with -C DIR, or make one with peel demo DIR"
+                f"{root} is no catalogue: it has neither envs/ nor lockfiles/",
+                hint="name one with -C DIR, or make one with peel demo DIR",
             )
         return cls(root)
 
@@ -44,7 +45,11 @@ class Catalogue:
 
     def tags(self, image: str) -> Sequence[str]:
         """The tags that an image is locked under."""
-        return sorted(path.parent.name for path in self.root.glob(f"lockfiles/{image}/*/{LOCK_FILE}") if path.parent.name[0] != ".")
+        return sorted(
+            path.parent.name
+            for path in self.root.glob(f"lockfiles/{image}/*/{LOCK_FILE}")
+            if path.parent.name[0] != "."
+        )
 
     def lock_directory(self, ref: ImageRef) -> Path:
         """Where this lock set lies, or would lie."""
@@ -67,7 +72,9 @@ class Catalogue:
         return resolve(declaration, lab, payloads, origin=f"envs/{image}.yaml")
 
     def _payload(self, name: str) -> tuple[PayloadDeclaration, EnvironmentSpec]:
-        declaration = load(self.root / "envs" / name / "payload.yaml", PayloadDeclaration, origin=f"envs/{name}/payload.yaml")
+        declaration = load(
+            self.root / "envs" / name / "payload.yaml", PayloadDeclaration, origin=f"envs/{name}/payload.yaml"
+        )
         return declaration, self._environment(f"{name}/{declaration.environment}")
 
     def _environment(self, place: str) -> EnvironmentSpec:
@@ -83,7 +90,8 @@ class Catalogue:
             near = difflib.get_close_matches(ref.tag, self.tags(ref.image), n=1)
             known = near or list(self.tags(ref.image))[-1:]
             raise DocumentError(
-                f"{ref} is not locked", hint=f"peel lock {ref}" + (f", or did you mean {ref.image}:{known[0]}?" if known else "")
+                f"{ref} is not locked",
+                hint=f"peel lock {ref}" + (f", or did you mean {ref.image}:{known[0]}?" if known else ""),
             )
         return load(self.lock_directory(ref) / LOCK_FILE, ImageLock, origin=self._origin(ref, LOCK_FILE))
 

@@ -117,7 +117,9 @@ def _mapping(
 def _scalar(node: yaml.Node, origin: str) -> Any:
     tag, text = node.tag.rpartition(":")[2], str(node.value)
     if tag not in {"str", "int", "bool", "null", "float", "timestamp"}:
-        raise DocumentError(f"{origin}:{node.start_mark.line + 1}: {text!r} is tagged {node.tag}, which is not plain data")
+        raise DocumentError(
+            f"{origin}:{node.start_mark.line + 1}: {text!r} is tagged {node.tag}, which is not plain data"
+        )
     if tag in {"str", "timestamp"}:
         return text
     try:
@@ -140,5 +142,3 @@ def to_yaml(data: Any) -> bytes:
 def to_json(data: Any) -> bytes:
     """JSON that diffs well: indented, keys sorted."""
     return (json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, assert_never
 
 from peel.errors import ArtifactError
+from peel.model.secrets import redact
 from peel.model.values import Digest
 from peel.store.blobs import Blobs
 from peel.store.files import writing
 from peel.store.transport import FetchSettings, Received, TransportError, expand, host_of, make_client, receive
-from peel.tools.process import redact
 
 if TYPE_CHECKING:
     import httpx

@@ -15,9 +15,9 @@ from urllib.parse import unquote, urlsplit
 
 from peel import __version__
 from peel.errors import ToolError
+from peel.model.secrets import redact
 from peel.model.values import Digest
 from peel.store.blobs import CHUNK
-from peel.tools.process import redact
 
 if TYPE_CHECKING:
     import httpx

@@ -15,6 +15,7 @@ from typing import Any
 
 from peel.errors import DocumentError, ToolError
 from peel.model.declared import DeclaredEnvironment
+from peel.model.secrets import redact
 from peel.tools import process
 from peel.tools.micromamba import Solver
 
@@ -103,7 +104,10 @@ def write_inputs(request: Request, directory: Path) -> None:
         "allow-pypi-requests": environment.allow_pypi_requests,
     }
     _write(directory / _ENVIRONMENT, spec)
-    _write(directory / "virtual-packages.yml", {"subdirs": {p: {"packages": _virtual(p, v)} for p, v in request.glibc.items()}})
+    _write(
+        directory / "virtual-packages.yml",
+        {"subdirs": {p: {"packages": _virtual(p, v)} for p, v in request.glibc.items()}},
+    )
     _write(directory / "names.json", {})
     if request.locked is not None:
         (directory / _LOCK).write_bytes(request.locked)
@@ -122,7 +126,7 @@ def _write(path: Path, data: Any) -> None:
 def _failure(environment: DeclaredEnvironment, command: process.Command, done: process.Completed) -> Exception:
     said = done.stderr.decode("utf-8", "replace") + done.text
     if problems := explanation(said):
-        told = "\n".join(f"  {line}" for problem in problems for line in process.redact(problem).splitlines())
+        told = "\n".join(f"  {line}" for problem in problems for line in redact(problem).splitlines())
         return DocumentError(
             f"nothing satisfies the environment {environment.name!r}; the solver says:\n{told}",
             hint="loosen the spec that it names, or add a channel that has the package",
@@ -139,4 +143,3 @@ def explanation(said: str) -> Sequence[str]:
         except ValueError:
             continue
     return ()
-

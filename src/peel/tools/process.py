@@ -6,7 +6,6 @@ A command is a value with its whole argv and its whole environment; there is nev
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -17,14 +16,15 @@ from pathlib import Path
 from typing import IO
 
 from peel.errors import ToolError
+from peel.model.secrets import redact
 
 _PASSED = (
-    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME",
+    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR",
+    "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "NETRC",
     "REGISTRY_AUTH_FILE", "CONTAINERS_REGISTRIES_CONF", "CONTAINERS_STORAGE_CONF", "CONTAINERS_CONF",
 )  # fmt: skip
-_SECRET = re.compile(r"(?<=/t/)[^/\s]+|(?<=://)[^/@\s]+(?=@)")
 _GRACE_SECONDS = 5.0
 _LAST_LINES = 20
 
@@ -69,11 +69,6 @@ def find(program: str) -> Path | None:
     """Where this program lies on PATH, if it does."""
     found = shutil.which(program)
     return Path(found) if found else None
-
-
-def redact(text: str) -> str:
-    """The text without the tokens and passwords that URLs may carry."""
-    return _SECRET.sub("<hidden>", text)
 
 
 def run(command: Command, *, check: bool = True, timeout: float | None = None) -> Completed:

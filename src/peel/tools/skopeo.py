@@ -12,6 +12,7 @@ from typing import Final
 from peel.errors import ArtifactError, PeelError, ToolError
 from peel.model import oci_parse
 from peel.model.oci import Index
+from peel.model.secrets import redact
 from peel.model.values import Digest, Platform
 from peel.tools import process, system
 
@@ -124,7 +125,7 @@ def explain(reference: str, command: process.Command, done: process.Completed) -
         return ToolError(f"the disk is full: {said}", hint="make room, or name a store elsewhere with --store")
     for reason in _REASONS:
         if reason.words.search(said):
-            return ArtifactError(f"{reason.says.format(reference=process.redact(reference))}: {said}", hint=reason.hint)
+            return ArtifactError(f"{reason.says.format(reference=redact(reference))}: {said}", hint=reason.hint)
     return ToolError(f"{command} failed with status {done.status}: {said}", hint="run it by hand to see more")
 
 
@@ -132,7 +133,7 @@ def said_by(stderr: str) -> str:
     """The last error that skopeo or buildah logged, without its time stamp and without credentials."""
     logged = _LOG_MESSAGE.findall(stderr)
     said = _unquote(logged[-1]) if logged else stderr.strip()[-_SAID_LIMIT:]
-    return _BEARER.sub(r"\1 <hidden>", process.redact(said))
+    return _BEARER.sub(r"\1 <hidden>", redact(said))
 
 
 def _unquote(text: str) -> str:
@@ -163,7 +164,7 @@ def _split(reference: str) -> tuple[str, str, str]:
     found = _REFERENCE.fullmatch(reference)
     if found is None or reference.startswith("-") or "://" in reference:
         raise ArtifactError(
-            f"not an image reference: {process.redact(reference)!r}",
+            f"not an image reference: {redact(reference)!r}",
             hint="write [REGISTRY/]NAME:TAG, for example docker.io/library/almalinux:9",
         )
     return found["name"], found["tag"] or "", found["digest"] or ""

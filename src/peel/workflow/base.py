@@ -18,9 +18,9 @@ def pin_base(reference: str, platform: Platform, store: Store) -> BasePin:
     Raises ArtifactError or ToolError.
     """
     _, at, digest = reference.partition("@")
-    if at and (known := load_base(store.blobs, Digest(digest), origin=reference)) is not None:
-        if known.config.architecture == platform.architecture:
-            return BasePin(reference, known.digest)
+    known = load_base(store.blobs, Digest(digest), origin=reference) if at else None
+    if known is not None and known.config.architecture == platform.architecture:
+        return BasePin(reference, known.digest)
     return BasePin(reference, skopeo.resolve(reference, platform))
 
 

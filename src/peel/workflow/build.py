@@ -66,8 +66,8 @@ class Built:
 def build_image(plan: Plan, *, store: Store, make_layers: LayerMaker, formats: Formats, progress: Progress) -> Built:
     """Make what the store lacks, then config and manifest; the image is in the store afterwards.
 
-    Raises DocumentError for a lock of formats that this peel does not write, ArtifactError for what cannot be had or is not
-    what the lock says, ToolError when a program fails.
+    Raises DocumentError for a lock of formats that this peel does not write, ArtifactError for what cannot be had or
+    is not what the lock says, ToolError when a program fails.
     """
     began = monotonic()
     refuse_other_formats(plan, formats)
@@ -76,7 +76,7 @@ def build_image(plan: Plan, *, store: Store, make_layers: LayerMaker, formats: F
     before = [store.layer(key) for key in keys]
     missing = [step for step, found in zip(plan.layers, before, strict=True) if found is None]
     if missing:
-        warn_of_other_compressor(plan, progress)
+        refuse_other_compressor(plan)
         make_layers(plan, missing, base)
     layers = tuple(
         BuiltLayer(step, found or _made(store, key), reused=found is not None)
@@ -93,7 +93,9 @@ def build_image(plan: Plan, *, store: Store, make_layers: LayerMaker, formats: F
 def _made(store: Store, key: Digest) -> LayerRecord:
     found = store.layer(key)
     if found is None:
-        raise ToolError(f"the store lost layer {key} while it was used", hint="is another program clearing it? build again")
+        raise ToolError(
+            f"the store lost layer {key} while it was used", hint="is another program clearing it? build again"
+        )
     return found
 
 
@@ -101,22 +103,33 @@ def refuse_other_formats(plan: Plan, formats: Formats) -> None:
     """A lock says which linker and writer it was made for; another would give other bytes. Raises DocumentError."""
     if plan.formats != formats:
         asked, here = plan.formats.model_dump(), formats.model_dump()
-        wrong = ", ".join(f"{name} {asked[name]} (this peel writes {here[name]})" for name in asked if asked[name] != here[name])
-        raise DocumentError(f"{plan.ref} was locked for other formats: {wrong}", hint="use the peel that it was locked with")
+        wrong = ", ".join(
+            f"{name} {asked[name]} (this peel writes {here[name]})" for name in asked if asked[name] != here[name]
+        )
+        raise DocumentError(
+            f"{plan.ref} was locked for other formats: {wrong}", hint="use the peel that it was locked with"
+        )
 
 
-def warn_of_other_compressor(plan: Plan, progress: Progress) -> None:
-    """Blobs may come out with other digests when the compressor is another; their contents do not."""
+def refuse_other_compressor(plan: Plan) -> None:
+    """Another library would write other blobs for the same contents, so the digest could not be the lock's.
+
+    Raises ToolError.
+    """
     locked = plan.compression
     here = compression_here(locked.codec, locked.level)
     if here.library != locked.library:
-        progress.warn(f"{plan.ref} was locked with {locked.library}; here is {here.library}: blob digests may differ, diffIDs will not")
+        raise ToolError(
+            f"{plan.ref} was locked with {locked.library}, and this peel compresses with {here.library}",
+            hint="use the peel that it was locked with, or lock another tag",
+        )
 
 
 def assemble(plan: Plan, base: BaseImage, layers: Sequence[BuiltLayer]) -> tuple[bytes, bytes]:
     """The bytes of config and manifest: functions of the plan and its layers, and of nothing else."""
     added = [
-        AddedLayer(layer.record.blob, layer.record.diff_id, created_by=f"peel: {layer.step.contents}") for layer in layers
+        AddedLayer(layer.record.blob, layer.record.diff_id, created_by=f"peel: {layer.step.contents}")
+        for layer in layers
     ]
     settings = _labelled(plan)
     config = make_config(base.config, added, settings, epoch=plan.epoch)

@@ -8,14 +8,9 @@ from peel.store.layout import export_layout
 from peel.store.store import Store
 from peel.tools import buildah as buildah_tool
 from peel.tools import isolation
-from peel.tools.buildah import Buildah, Storage
+from peel.tools.buildah import Buildah
 
 _TAG = "image"
-
-
-def storage_of(store: Store) -> Storage:
-    """The container storage that belongs to a store."""
-    return buildah_tool.open_storage(store.root / "containers")
 
 
 def import_base(base: BaseImage, store: Store, buildah: Buildah) -> str:
@@ -47,7 +42,5 @@ def load_image(manifest: Descriptor, store: Store, name: str) -> str:
 
 
 def chosen_buildah(store: Store) -> Buildah:
-    """buildah on the store's storage, with the isolation that works here. Raises ToolError when none does."""
-    buildah_tool.version()
-    storage = storage_of(store)
-    return Buildah(storage, isolation.probe(storage, store.root / "isolation.json").chosen())
+    """buildah on the store's own container storage, with the isolation that works here. Raises ToolError."""
+    return isolation.open_buildah(store.root / "containers")

@@ -1,4 +1,4 @@
-"""``peel demo``: all of peel on a catalogue of its own, with real packages and nothing but Debian's and PyPI's mirrors."""
+"""``peel demo``: all of peel on a catalogue of its own, with real packages."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Final
 
-from peel.demo.base import make_base
 from peel.demo.catalogue import Sources, conda_forge, write_catalogue
-from peel.demo.channel import make_channel
 from peel.demo.registry import serve_registry
-from peel.demo.wheel_index import make_wheel_index
+from peel.demo.stand_ins import make_stand_ins
 from peel.errors import DifferenceError, UsageError
 from peel.model.plan import Plan, make_plan
 from peel.model.progress import Progress
@@ -56,14 +54,17 @@ class Demo:
     def story(self) -> Iterator[str]:
         """What was done and how to go on, in lines."""
         peel = f"peel -C {self.catalogue} --store {self.store.root}"
-        sources = "stand-ins made from Debian's and PyPI's packages" if self.stand_ins else "almalinux:9 and conda-forge"
+        sources = (
+            "stand-ins made from Debian's and PyPI's packages" if self.stand_ins else "almalinux:9 and conda-forge"
+        )
         yield f"Declared   {REF.image}: a lab and a payload, in {self.catalogue}/envs ({sources})"
         yield f"Locked     {REF}, each environment apart, in {self.catalogue}/lockfiles/{REF.image}/{REF.tag}"
         yield f"Built      {len(self.built.layers)} layers on the base {self.plan.base.pinned}"
         yield "Built      once more from an empty store, with the same digest:"
         yield f"           {self.manifest}"
         for check in self.checks:
-            yield f"Ran        a cell in kernel {check.name}: Python {check.version.partition(' ')[0]} in {check.prefix}"
+            version = check.version.partition(" ")[0]
+            yield f"Ran        a cell in kernel {check.name}: Python {version} in {check.prefix}"
         yield f"All of it took {self.seconds:.0f} s. To go on:"
         yield f"  {peel} launch {REF}"
         yield f"  {peel} show {REF}"
@@ -114,13 +115,11 @@ def _build_again(plan: Plan, first: Built, directory: Path, build: Build, progre
 def _sources(directory: Path, progress: Progress) -> Iterator[Sources]:
     """The stand-ins, made and served: the base by a registry on loopback, under the name that production uses."""
     cache = _cache()
-    base = make_base(directory / "base", cache=cache, progress=progress.step)
-    channel = make_channel(directory / "channel", cache=cache, progress=progress.step)
-    wheels = make_wheel_index(directory / "wheels", cache=cache, progress=progress.step)
-    wheel = next((wheels.directory / "simple").glob("*/*.whl"))
-    with serve_registry(base.layout, _BASE, tag=base.tag) as served, _registries_conf(served.registries_conf):
-        name = served.reference.rpartition(":")[0]
-        yield Sources(base=f"{name}@{base.digest}", channel=channel.url, pip=f"humanize @ {wheel.as_uri()}")
+    made = make_stand_ins(directory, cache=cache, progress=progress.step)
+    wheel = next((made.wheels.directory / "simple").glob("*/*.whl"))
+    with serve_registry(made.base.layout, _BASE, tag=made.base.tag) as served, _registries_conf(served.registries_conf):
+        base = f"{served.reference.rpartition(':')[0]}@{made.base.digest}"
+        yield Sources(base=base, channel=made.channel.url, pip=f"humanize @ {wheel.as_uri()}")
 
 
 @contextmanager

@@ -26,8 +26,8 @@ _MOST_SHOWN = 20
 class Inspected:
     """A locked package whose archive has been read.
 
-    ``size`` is the archive's, in bytes; ``timestamp`` in seconds; ``paths`` maps where each file will lie, relative to the
-    prefix, to the sha256 of its packaged bytes in hexadecimal (None where an old package does not say).
+    ``size`` is the archive's, in bytes; ``timestamp`` in seconds; ``paths`` maps where each file will lie, relative to
+    the prefix, to the sha256 of its packaged bytes in hexadecimal (None where an old package does not say).
     """
 
     package: CondaLockPackage
@@ -39,7 +39,10 @@ class Inspected:
 
 
 def inspect_packages(
-    wanted: Mapping[tuple[str, str], Sequence[CondaLockPackage]], store: Store, secrets: Mapping[str, str], progress: Progress
+    wanted: Mapping[tuple[str, str], Sequence[CondaLockPackage]],
+    store: Store,
+    secrets: Mapping[str, str],
+    progress: Progress,
 ) -> Mapping[tuple[str, str], Sequence[Inspected]]:
     """Fetch and read every package, by platform and environment. Raises ArtifactError for all that fail, at once."""
     packages = {package.url: package for found in wanted.values() for package in found}
@@ -101,7 +104,7 @@ def _read_wheel(archive: Path, file_name: str, python: PythonVersion | None) -> 
 def decide_owners(environment: DeclaredEnvironment, found: Sequence[Inspected], origin: str) -> Mapping[str, str]:
     """Which package brings each path that several have: the declared one, or any where all have the same bytes.
 
-    Raises ArtifactError for paths with other contents that nobody decided on, DocumentError for a decision without grounds.
+    Raises ArtifactError for paths with other contents that nobody decided on, DocumentError for a needless decision.
     """
     owners: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
     for item in found:
@@ -123,8 +126,9 @@ def refuse_link_scripts(environment: DeclaredEnvironment, found: Sequence[Inspec
     ]
     if refused:
         raise ArtifactError(
-            f"{origin}: packages bring scripts that want to run when linked, which peel does not do:\n" + "\n".join(refused),
-            hint="read each; where the environment works without it, name its package and sha256 under skip_link_scripts",
+            f"{origin}: packages bring scripts that want to run when linked, which peel does not do:\n"
+            + "\n".join(refused),
+            hint="read each; where all works without it, name its package and sha256 under skip_link_scripts",
         )
 
 

@@ -80,7 +80,7 @@ class Running:
 
 
 @contextmanager
-def launch(  # noqa: PLR0913 - each is an option of the command line
+def launch(
     image: str,
     *,
     engine: Engine,

@@ -60,7 +60,9 @@ class Workshop:
         layers = [step for step in missing if isinstance(step, EnvironmentLayer)]
         fetch_artifacts(_artifacts(layers), self.store, self.secrets, self.progress)
         with self.store.work() as work, _pool() as pool:
-            writing = [self._write(pool, plan, step, step.entries, work) for step in missing if isinstance(step, GlueLayer)]
+            writing = [
+                self._write(pool, plan, step, step.entries, work) for step in missing if isinstance(step, GlueLayer)
+            ]
             for environment in dict.fromkeys(step.environment for step in layers):
                 steps = [step for step in layers if step.environment == environment]
                 linked = self._link(pool, steps, work / environment)
@@ -101,7 +103,9 @@ class Workshop:
         }
         if any(sources.values()):
             count = sum(len(found) for found in sources.values())
-            self.progress.step(f"compiling {count} files with {steps[0].environment}'s own Python {interpreter.package.version}")
+            self.progress.step(
+                f"compiling {count} files with {steps[0].environment}'s own Python {interpreter.package.version}"
+            )
             (work / "sources").write_bytes(bytecode.listing(sources))
             _make_executable(linked[interpreter.package.file_name])
             self._run_compiler(prefix, base, work)
@@ -110,9 +114,7 @@ class Workshop:
     def _run_compiler(self, prefix: str, base: BaseImage, work: Path) -> None:
         buildah = self.buildah()
         image = import_base(base, self.store, buildah)
-        argv = bytecode.argv(
-            prefix=prefix, script=_SCRIPT, out=_OUT, listing=_LISTING, workers=os.cpu_count() or 1
-        )
+        argv = bytecode.argv(prefix=prefix, script=_SCRIPT, out=_OUT, listing=_LISTING, workers=os.cpu_count() or 1)
         volumes = [
             Volume(work / "stage", prefix),
             Volume(work / "bytecode", _OUT, "rw"),
@@ -177,16 +179,28 @@ def _make_executable(entries: Iterable[Entry]) -> None:
 def link_package(
     package: Package, archive: Path, prefix: str, python: PythonVersion | None, stage: Path
 ) -> tuple[Entry, ...]:
-    """Link one package, whatever it is, into a stage. Raises ArtifactError, or DocumentError for a wheel without a Python."""
+    """Link one package, whatever it is, into a stage. Raises ArtifactError, or DocumentError for a homeless wheel."""
     omit = frozenset(package.omit)
     if package.manager == "conda":
         return link_conda(
-            archive, file_name=package.file_name, digest=package.digest, prefix=prefix, python=python, stage=stage, omit=omit
+            archive,
+            file_name=package.file_name,
+            digest=package.digest,
+            prefix=prefix,
+            python=python,
+            stage=stage,
+            omit=omit,
         )
     if python is None:
         raise DocumentError(f"{package.file_name} is a wheel, but its environment has no python")
     return link_wheel(
-        archive, file_name=package.file_name, digest=package.digest, prefix=prefix, python=python, stage=stage, omit=omit
+        archive,
+        file_name=package.file_name,
+        digest=package.digest,
+        prefix=prefix,
+        python=python,
+        stage=stage,
+        omit=omit,
     )
 
 

@@ -66,16 +66,24 @@ def check_lock(ref: ImageRef, catalogue: Catalogue) -> None:
     found = differences(catalogue.image_lock(ref).declared, catalogue.declared(ref.image))
     if found:
         lines = "\n".join(f"  {line}" for line in found)
-        raise DifferenceError(f"{ref} was locked from other declarations:\n{lines}", hint=f"peel lock {_next(ref, catalogue)}")
+        raise DifferenceError(
+            f"{ref} was locked from other declarations:\n{lines}", hint=f"peel lock {_next(ref, catalogue)}"
+        )
 
 
 def lock_image(
-    ref: ImageRef, *, catalogue: Catalogue, store: Store, conda_lock: CondaLock, options: LockOptions, progress: Progress
+    ref: ImageRef,
+    *,
+    catalogue: Catalogue,
+    store: Store,
+    conda_lock: CondaLock,
+    options: LockOptions,
+    progress: Progress,
 ) -> Locked:
     """Pin everything that an image needs, and write its lock set, whole or not at all.
 
-    Raises UsageError when the lock set has been built and is therefore immutable, DocumentError when a declaration is bad or
-    nothing satisfies it, ArtifactError when something cannot be had.
+    Raises UsageError when the lock set has been built and is therefore immutable, DocumentError when a declaration is
+    bad or nothing satisfies it, ArtifactError when something cannot be had.
     """
     refuse_recorded(ref, catalogue)
     declared = catalogue.declared(ref.image)
@@ -163,7 +171,9 @@ def _before_update(
     if not catalogue.has_lock(ref):
         raise UsageError(f"{ref} is not locked, so there is nothing to update", hint=f"peel lock {ref}")
     if changed := differences(catalogue.image_lock(ref).declared, declared):
-        raise UsageError(f"declarations changed since {ref} was locked: {changed[0]}", hint=f"lock it anew: peel lock {ref}")
+        raise UsageError(
+            f"declarations changed since {ref} was locked: {changed[0]}", hint=f"lock it anew: peel lock {ref}"
+        )
     files = catalogue.read_lock_set(ref)
     before = {
         environment.name: (
@@ -193,11 +203,15 @@ def _without_secrets(data: bytes, secrets: Mapping[str, str], environment: Decla
 
 def channel_secrets(declared: Declared, variables: Mapping[str, str]) -> Mapping[str, str]:
     """The variables that channels name, with their values. Raises UsageError when one is not set."""
-    urls = [url for environment in declared.environments for url in (*environment.channels, *environment.pip_repositories)]
+    urls = [
+        url for environment in declared.environments for url in (*environment.channels, *environment.pip_repositories)
+    ]
     names = sorted({name for url in urls for name in _VARIABLE.findall(url)})
     for name in names:
         if not variables.get(name):
-            raise UsageError(f"a channel needs the environment variable {name}, which is not set", hint=f"export {name}=…")
+            raise UsageError(
+                f"a channel needs the environment variable {name}, which is not set", hint=f"export {name}=…"
+            )
     return {name: variables[name] for name in names}
 
 

@@ -36,7 +36,7 @@ def refuse_differences(plan: Plan, recorded: RecordedImage, built: RecordedImage
     shown = "\n".join(f"  {line}" for line in lines)
     raise DifferenceError(
         f"{plan.ref} for {plan.platform} is not what its record says:\n{shown}",
-        hint="the lock set was changed after it was built, or this peel makes other bytes; the record was left as it is",
+        hint="the lock set was changed after it was built, or this peel makes other bytes; the record stays as it is",
     )
 
 

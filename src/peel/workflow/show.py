@@ -121,7 +121,9 @@ def show_image(ref: ImageRef, catalogue: Catalogue) -> Sequence[Shown]:
     shown = []
     for name in sorted(locks.lock.base):
         recorded = record.platforms.get(name) if record else None
-        shown.append(_shown(locks, Platform(name), recorded.layers if recorded else (), recorded.manifest if recorded else None))
+        shown.append(
+            _shown(locks, Platform(name), recorded.layers if recorded else (), recorded.manifest if recorded else None)
+        )
     return shown
 
 

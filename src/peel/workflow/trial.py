@@ -16,7 +16,13 @@ from peel.workflow.launch import ExpectedKernel, KernelCheck, Running, check, la
 
 
 def run_image(
-    plan: Plan, store: Store, *, port: int | None, home: Path | None, progress: Progress, announce: Callable[[str], None]
+    plan: Plan,
+    store: Store,
+    *,
+    port: int | None,
+    home: Path | None,
+    progress: Progress,
+    announce: Callable[[str], None],
 ) -> None:
     """Run the lab until it ends or is interrupted; its URL goes to ``announce`` once it answers."""
     with _running(plan, store, port=port, home=home, progress=progress) as running:
@@ -35,9 +41,7 @@ def check_image(
 
 
 @contextmanager
-def _running(
-    plan: Plan, store: Store, *, port: int | None, home: Path | None, progress: Progress
-) -> Iterator[Running]:
+def _running(plan: Plan, store: Store, *, port: int | None, home: Path | None, progress: Progress) -> Iterator[Running]:
     image = built_image(plan, store)
     engine = chosen_buildah(store)
     progress.step(f"starting the lab (isolation: {engine.isolation.name})")
