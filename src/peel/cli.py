@@ -10,6 +10,7 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -20,7 +21,7 @@ from peel.console import Console
 from peel.errors import PeelError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from peel.model.plan import Plan
     from peel.model.progress import Progress
@@ -188,7 +189,8 @@ def lock(
         )
     from peel.tools.conda_lock import CondaLock
     from peel.tools.micromamba import find_solver
-    from peel.workflow.lock import LockOptions, channel_secrets, lock_image, refuse_recorded
+    from peel.workflow.lock import LockOptions, lock_image, refuse_recorded
+    from peel.workflow.solve import channel_secrets
 
     refuse_recorded(address, catalogue)
     secrets = channel_secrets(catalogue.declared(address.image), os.environ)
@@ -224,29 +226,30 @@ def build(
     from peel import report
     from peel.model.plan import make_plan
     from peel.workflow.output import parse_destination, write_out
+    from peel.workflow.record import keep_record
+    from peel.workflow.solve import set_channel_secrets
 
     console, where = Console(quiet=quiet), context.obj
     address, catalogue = _ref(ref), where.open_catalogue()
-    plan = make_plan(catalogue.lock_set(address), _platform(platform))
+    locks = catalogue.lock_set(address)
+    plan = make_plan(locks, _platform(platform))
     destination = parse_destination(to, address.tag) if to else None
     store = where.open_store()
     if dry_run:
         return report.show_plan(plan, store, console, json=json)
-    built = _build(plan, store, console)
-    from peel.workflow.record import keep_record
-
+    built = _build(plan, store, console, set_channel_secrets(locks.lock.declared, os.environ))
     keep_record(built, catalogue)
     write_out(built, store, destination=destination, load=load, progress=console)
     return report.show_built(built, console, json=json)
 
 
-def _build(plan: Plan, store: Store, console: Progress) -> Built:
+def _build(plan: Plan, store: Store, console: Progress, secrets: Mapping[str, str] = MappingProxyType({})) -> Built:
     from peel.workflow.build import build_image
     from peel.workflow.containers import chosen_buildah
     from peel.workflow.layers import Workshop
     from peel.workflow.lock import FORMATS
 
-    workshop = Workshop(store, lambda: chosen_buildah(store), os.environ, console)
+    workshop = Workshop(store, lambda: chosen_buildah(store), secrets, console)
     return build_image(plan, store=store, make_layers=workshop.make, formats=FORMATS, progress=console)
 
 
@@ -314,19 +317,21 @@ def doctor(
         typer.Option("--for", metavar="PURPOSE", help="build, demo or tests. Repeatable; build by default."),
     ] = None,
     json: Json = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing when all is well.")] = False,
 ) -> None:
     """Say which tools are there, which isolation works, what is missing and how to install it."""
     from peel import report
-    from peel.workflow.doctor import Purpose, examine
+    from peel.workflow.doctor import Purpose, examine, missing
     from peel.workflow.doctor import install as install_missing
 
     wanted = [_purpose(name, list(Purpose)) for name in purposes or ["build"]]
-    console, store = Console(), context.obj.store
+    console, store = Console(quiet=quiet), context.obj.store
     found = examine(store, store / "containers", solver_variable=os.environ.get("PEEL_MICROMAMBA"))
     if install:
         install_missing(found, wanted, progress=console.step)
         found = examine(store, store / "containers", solver_variable=os.environ.get("PEEL_MICROMAMBA"))
-    _exit_unless(report.show_doctor(found, wanted, console, json=json))
+    if not quiet or missing(found, wanted) or found.isolation_problem:
+        _exit_unless(report.show_doctor(found, wanted, console, json=json))
 
 
 def _purpose(name: str, known: Sequence[Any]) -> Any:

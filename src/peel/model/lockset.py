@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -68,8 +68,9 @@ class LockedBase(Document):
 
 
 class LockedPackage(Document):
-    """An artifact: its file name, sha256 in hexadecimal, and size in bytes."""
+    """An artifact: its package's name, its file name, sha256 in hexadecimal, and size in bytes."""
 
+    name: str
     file: str
     sha256: HexDigest
     size: Annotated[int, Field(ge=0)]
@@ -98,6 +99,17 @@ class ImageLock(Document):
     base: dict[str, LockedBase]
     layers: dict[str, dict[str, Annotated[tuple[Group, ...], Field(strict=False)]]]
     """Per platform, per environment: its groups in the order of their layers."""
+
+    def as_document(self) -> dict[str, Any]:
+        """What is written: every value in full, so that no later default can change what an old lock means."""
+        document = self.model_dump(mode="json", by_alias=True)
+        packages = (
+            p for envs in document["layers"].values() for env in envs.values() for g in env for p in g["packages"]
+        )
+        for package in packages:
+            if not package["omit"]:
+                del package["omit"]
+        return document
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from peel.tools.micromamba import Solver
 
 _ENVIRONMENT = "environment.yml"
 _LOCK = "conda-lock.yml"
-_NOISE = re.compile(r"^(INFO|WARNING|DEBUG):|^Locking dependencies|^\s*File \"|^Traceback|^\s+\^+$")
+_NOISE = re.compile(r"\s*$|(INFO|WARNING|DEBUG):|Locking dependencies|The above exception |During handling of ")
 _EXPLAINED = re.compile(r'"solver_problems":\s*(\[.*?\])\s*[,}]', re.DOTALL)
 
 
@@ -131,8 +131,20 @@ def _failure(environment: DeclaredEnvironment, command: process.Command, done: p
             f"nothing satisfies the environment {environment.name!r}; the solver says:\n{told}",
             hint="loosen the spec that it names, or add a channel that has the package",
         )
-    lines = [line for line in said.splitlines() if line.strip() and not _NOISE.match(line)]
-    return process.failure(command, process.Completed(done.status, b"", "\n".join(lines).encode()))
+    return process.failure(command, process.Completed(done.status, b"", "\n".join(reasons(said)).encode()))
+
+
+def reasons(said: str) -> Sequence[str]:
+    """The lines that conda-lock and its solver printed, without tracebacks; where there are none, how one ended."""
+    lines, ending, inside = list[str](), list[str](), False
+    for line in said.splitlines():
+        if line.startswith("Traceback "):
+            inside = True
+        elif inside and not line.startswith((" ", "\t")) and line:
+            ending, inside = [line], False
+        elif not inside and not _NOISE.match(line):
+            lines.append(line)
+    return lines or ending
 
 
 def explanation(said: str) -> Sequence[str]:

@@ -10,22 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from peel.errors import ArtifactError, DifferenceError, DocumentError, UsageError
+from peel.errors import DifferenceError, DocumentError, UsageError
 from peel.layers.bytecode import BYTECODE
 from peel.layers.compress import compression_here
 from peel.layers.link import LINKER
 from peel.layers.tar import LAYER
 from peel.model.condalock import CondaLockPackage, parse_conda_lock
 from peel.model.declared import Declared, DeclaredEnvironment, differences
-from peel.model.groups import Sized, budget, make_groups
 from peel.model.lockset import (
     LOCK_FILE,
     Formats,
-    Group,
     ImageLock,
     LockedBase,
     LockedCompression,
-    LockedPackage,
     LockedWith,
     environment_lock_file,
 )
@@ -35,13 +32,13 @@ from peel.model.values import MTIME_CONSTANT, ImageRef, Platform
 from peel.store.catalogue import Catalogue
 from peel.store.documents import parse_plain, to_yaml
 from peel.store.store import Store
-from peel.tools.conda_lock import CondaLock, Request
+from peel.tools.conda_lock import CondaLock
 from peel.workflow.base import fetch_base, glibc_of, pin_base
-from peel.workflow.inspect import Inspected, decide_owners, inspect_packages, refuse_link_scripts
+from peel.workflow.inspect import Inspected, inspect_packages, refuse_link_scripts
+from peel.workflow.pin import Inspections, pin_layers
+from peel.workflow.solve import Before, solve
 
 FORMATS: Final = Formats(plan=PLAN, linker=LINKER, bytecode=BYTECODE, layer=LAYER)
-
-_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +85,22 @@ def lock_image(
     refuse_recorded(ref, catalogue)
     declared = catalogue.declared(ref.image)
     previous = _previous(ref, catalogue)
-    bases = {name: _locked_base(declared.base, Platform(name), store, progress) for name in declared.platforms}
-    locks = _solve(ref, declared, bases, catalogue, store, conda_lock, options, progress)
+    before = _before_update(ref, declared, catalogue, options.update) if options.update else {}
+    bases = _bases(declared, previous if options.update else None, store, progress)
+    locks = solve(
+        declared, {platform: base.glibc for platform, base in bases.items()},
+        store=store, conda_lock=conda_lock, update=options.update, before=before, progress=progress,
+    )  # fmt: skip
     inspected = _inspect(declared, locks, store, conda_lock.secrets, progress)
     lock = ImageLock(
         schema=1, image=ref.image, tag=ref.tag,
         epoch=options.epoch if options.epoch is not None else _newest(inspected),
         formats=FORMATS, compression=_compression(declared),
         locked_with=LockedWith(conda_lock=conda_lock.version(), solver=conda_lock.solver.title),
-        declared=declared, base=bases, layers=_layers(declared, bases, inspected, previous),
+        declared=declared, base=bases, layers=pin_layers(declared, bases, inspected, previous),
     )  # fmt: skip
     files = {environment_lock_file(name): data for name, data in locks.items()}
-    files[LOCK_FILE] = to_yaml(lock.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+    files[LOCK_FILE] = to_yaml(lock.as_document())
     changed = catalogue.read_lock_set(ref) != files
     if changed:
         catalogue.write_lock_set(ref, files)
@@ -134,6 +135,13 @@ def _previous(ref: ImageRef, catalogue: Catalogue) -> ImageLock | None:
     return max(locks, key=lambda lock: (lock.epoch, lock.tag), default=None)
 
 
+def _bases(declared: Declared, kept: ImageLock | None, store: Store, progress: Progress) -> dict[str, LockedBase]:
+    """The base of every platform: as it was where an update keeps it, else as its reference means today."""
+    if kept is not None:
+        return dict(kept.base)
+    return {name: _locked_base(declared.base, Platform(name), store, progress) for name in declared.platforms}
+
+
 def _locked_base(reference: str, platform: Platform, store: Store, progress: Progress) -> LockedBase:
     progress.step(f"resolving {reference} for {platform}")
     pin = pin_base(reference, platform, store)
@@ -141,33 +149,10 @@ def _locked_base(reference: str, platform: Platform, store: Store, progress: Pro
     return LockedBase(digest=str(pin.digest), glibc=glibc_of(base, store, reference), layers=len(base.layers))
 
 
-def _solve(
-    ref: ImageRef, declared: Declared, bases: Mapping[str, LockedBase], catalogue: Catalogue, store: Store,
-    conda_lock: CondaLock, options: LockOptions, progress: Progress,
-) -> Mapping[str, bytes]:  # fmt: skip
-    """What conda-lock writes for each environment."""
-    glibc = {platform: base.glibc for platform, base in bases.items()}
-    before = _before_update(ref, declared, catalogue, options.update)
-    locks = {}
-    for environment in declared.environments:
-        names = tuple(name for name in options.update if name in before.get(environment.name, ("", ()))[1])
-        if options.update and not names:
-            locks[environment.name] = catalogue.read_lock_set(ref)[environment_lock_file(environment.name)]
-            continue
-        progress.step(f"locking {environment.name} with conda-lock and {conda_lock.solver.title}")
-        data = before[environment.name][0] if names else None
-        with store.work() as work:
-            request = Request(environment, glibc, locked=data, update=names)
-            locks[environment.name] = _without_secrets(conda_lock.lock(request, work), conda_lock.secrets, environment)
-    return locks
-
-
 def _before_update(
     ref: ImageRef, declared: Declared, catalogue: Catalogue, update: Sequence[str]
-) -> Mapping[str, tuple[bytes, frozenset[str]]]:
-    """For an update: each environment's lock as it is, and the names of its packages."""
-    if not update:
-        return {}
+) -> Mapping[str, Before]:
+    """Each environment's lock as it is. Raises UsageError when an update makes no sense."""
     if not catalogue.has_lock(ref):
         raise UsageError(f"{ref} is not locked, so there is nothing to update", hint=f"peel lock {ref}")
     if changed := differences(catalogue.image_lock(ref).declared, declared):
@@ -176,51 +161,21 @@ def _before_update(
         )
     files = catalogue.read_lock_set(ref)
     before = {
-        environment.name: (
+        environment.name: Before(
             files[environment_lock_file(environment.name)],
             frozenset(package.name for package in catalogue.conda_lock(ref, environment.name)),
         )
         for environment in declared.environments
     }
     for name in update:
-        if not any(name in names for _, names in before.values()):
+        if not any(name in known.packages for known in before.values()):
             raise UsageError(f"no environment of {ref} has a package {name!r}", hint=f"peel show {ref} lists them")
     return before
 
 
-def _without_secrets(data: bytes, secrets: Mapping[str, str], environment: DeclaredEnvironment) -> bytes:
-    """The lock with the names of variables where a channel's URL had their values."""
-    for name, value in sorted(secrets.items()):
-        data = data.replace(value.encode(), f"${{{name}}}".encode())
-    for found in re.finditer(rb"https?://[^\s'\"]+", data):
-        if re.search(rb"/t/(?!\$)[^/]+/|://[^/@$]+@", found[0]):
-            raise DocumentError(
-                f"the lock of {environment.name!r} would hold a password or token of a channel",
-                hint="name an environment variable in the channel's URL instead, as in https://host/t/$TOKEN/channel",
-            )
-    return data
-
-
-def channel_secrets(declared: Declared, variables: Mapping[str, str]) -> Mapping[str, str]:
-    """The variables that channels name, with their values. Raises UsageError when one is not set."""
-    urls = [
-        url for environment in declared.environments for url in (*environment.channels, *environment.pip_repositories)
-    ]
-    names = sorted({name for url in urls for name in _VARIABLE.findall(url)})
-    for name in names:
-        if not variables.get(name):
-            raise UsageError(
-                f"a channel needs the environment variable {name}, which is not set", hint=f"export {name}=…"
-            )
-    return {name: variables[name] for name in names}
-
-
-_Inspections = Mapping[tuple[str, str], Sequence[Inspected]]
-
-
 def _inspect(
     declared: Declared, locks: Mapping[str, bytes], store: Store, secrets: Mapping[str, str], progress: Progress
-) -> _Inspections:
+) -> Inspections:
     """Every archive fetched and read, by platform and environment; whatever a build would refuse is refused here."""
     wanted: dict[tuple[str, str], list[CondaLockPackage]] = {}
     for name, data in locks.items():
@@ -237,15 +192,21 @@ def _inspect(
 
 
 def _refuse_incomplete(environment: DeclaredEnvironment, found: Sequence[Inspected]) -> None:
-    """The lab must hold JupyterLab, and a payload what its kernel starts with."""
+    """The lab must hold JupyterLab, and a payload what its kernel starts with; and nothing may come twice."""
+    names = [item.package.name for item in found]
     needed = "jupyterlab" if environment.role == "lab" else "ipykernel"
-    if needed not in {item.package.name for item in found}:
+    if needed not in names:
         raise DocumentError(
             f"the environment {environment.name!r} has no {needed}", hint=f"add {needed} to its environment.yml"
         )
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DocumentError(
+            f"the environment {environment.name!r} gets {twice[0]} both from a conda channel and as a wheel",
+            hint="take it out of the pip section",
+        )
 
 
-def _newest(inspected: _Inspections) -> int:
+def _newest(inspected: Inspections) -> int:
     """The epoch when none is given: when the newest package was built, so that equal locks have equal epochs."""
     stamps = [item.timestamp for found in inspected.values() for item in found if item.timestamp is not None]
     return max(stamps, default=MTIME_CONSTANT)
@@ -254,47 +215,4 @@ def _newest(inspected: _Inspections) -> int:
 def _compression(declared: Declared) -> LockedCompression:
     choice = declared.compression
     here = compression_here(choice.codec, choice.level)
-    if here.codec == "none":
-        raise ArtifactError("layers are always compressed")
-    return LockedCompression(codec=here.codec, library=here.library, level=here.level, mode=here.mode)
-
-
-def _layers(
-    declared: Declared, bases: Mapping[str, LockedBase], inspected: _Inspections, previous: ImageLock | None
-) -> dict[str, dict[str, tuple[Group, ...]]]:
-    return {
-        platform: {
-            environment.name: _groups(
-                inspected[platform, environment.name],
-                limit=budget(bases[platform].layers, len(declared.environments)),
-                previous=_previous_groups(previous, platform, environment.name),
-                owners=decide_owners(
-                    environment, inspected[platform, environment.name], f"{environment.name} on {platform}"
-                ),
-            )
-            for environment in declared.environments
-        }
-        for platform in declared.platforms
-    }
-
-
-def _previous_groups(previous: ImageLock | None, platform: str, environment: str) -> Mapping[str, str]:
-    """Which group each archive's package was in; a file's name begins with its package's."""
-    groups = previous.layers.get(platform, {}).get(environment, ()) if previous else ()
-    return {package.file.rsplit("-", 2)[0].lower(): group.name for group in groups for package in group.packages}
-
-
-def _groups(
-    found: Sequence[Inspected], *, limit: int, previous: Mapping[str, str], owners: Mapping[str, str]
-) -> tuple[Group, ...]:
-    by_name = {item.package.name: item for item in found}
-    sizes = [Sized(item.package.name, item.size) for item in found]
-    return tuple(
-        Group(name=name, packages=tuple(_pinned(by_name[member], owners) for member in members))
-        for name, members in make_groups(sizes, limit=limit, previous=previous)
-    )
-
-
-def _pinned(item: Inspected, owners: Mapping[str, str]) -> LockedPackage:
-    lost = sorted(path for path in item.paths if owners.get(path, item.package.name) != item.package.name)
-    return LockedPackage(file=item.package.file_name, sha256=item.digest.hex, size=item.size, omit=tuple(lost))
+    return LockedCompression(codec=choice.codec, library=here.library, level=here.level, mode=here.mode)

@@ -1,0 +1,68 @@
+"""Which layer every locked package goes to, and which package brings a path that several have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from peel.model.declared import Declared, DeclaredEnvironment
+from peel.model.groups import Sized, budget, make_groups
+from peel.model.lockset import Group, ImageLock, LockedBase, LockedPackage
+from peel.workflow.inspect import Inspected, decide_owners
+
+Inspections = Mapping[tuple[str, str], Sequence[Inspected]]
+"""By platform and environment."""
+
+Layers = dict[str, dict[str, tuple[Group, ...]]]
+
+
+def pin_layers(
+    declared: Declared, bases: Mapping[str, LockedBase], inspected: Inspections, previous: ImageLock | None
+) -> Layers:
+    """The groups of every platform and environment; those of the previous lock are taken over.
+
+    Raises ArtifactError where packages clobber each other and nobody decided.
+    """
+    count = len(declared.environments)
+    return {
+        platform: {
+            environment.name: _groups(
+                environment,
+                inspected[platform, environment.name],
+                limit=budget(bases[platform].layers, count),
+                previous=_previous_groups(previous, platform, environment.name),
+                origin=f"{environment.name} on {platform}",
+            )
+            for environment in declared.environments
+        }
+        for platform in declared.platforms
+    }
+
+
+def _previous_groups(previous: ImageLock | None, platform: str, environment: str) -> Mapping[str, str]:
+    """Which group each package was in."""
+    groups = previous.layers.get(platform, {}).get(environment, ()) if previous else ()
+    return {package.name: group.name for group in groups for package in group.packages}
+
+
+def _groups(
+    environment: DeclaredEnvironment,
+    found: Sequence[Inspected],
+    *,
+    limit: int,
+    previous: Mapping[str, str],
+    origin: str,
+) -> tuple[Group, ...]:
+    owners = decide_owners(environment, found, origin)
+    pinned = {item.package.name: _pinned(item, owners) for item in found}
+    sizes = [Sized(name, package.size) for name, package in pinned.items()]
+    return tuple(
+        Group(name=name, packages=tuple(pinned[member] for member in members))
+        for name, members in make_groups(sizes, limit=limit, previous=previous)
+    )
+
+
+def _pinned(item: Inspected, owners: Mapping[str, str]) -> LockedPackage:
+    lost = sorted(path for path in item.paths if owners.get(path, item.package.name) != item.package.name)
+    return LockedPackage(
+        name=item.package.name, file=item.package.file_name, sha256=item.digest.hex, size=item.size, omit=tuple(lost)
+    )
