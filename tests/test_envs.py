@@ -138,4 +138,4 @@ def locked(environment: DeclaredEnvironment) -> list[CondaLockPackage]:
 
 
 def pinned(name: str) -> LockedPackage:
-    return LockedPackage(file=f"{name}-3.13.1-0.conda", sha256="a" * 64, size=1)
+    return LockedPackage(name=name, file=f"{name}-3.13.1-0.conda", sha256="a" * 64, size=1)

@@ -17,9 +17,10 @@ from peel.store.store import Store
 DEMO = "demo-lab:r1_0_0"
 TINY = "tiny:1.0.0"
 
-_PYTHON = frozenset({
-    "bzip2", "libexpat", "libffi", "liblzma", "libsqlite", "libuuid", "libzlib", "ncurses", "openssl", "python", "readline",
-})  # fmt: skip
+_PYTHON = (
+    "bzip2", "libexpat", "libffi", "liblzma", "libsqlite", "libuuid", "libzlib", "ncurses", "openssl",
+    "python", "readline",
+)  # fmt: skip
 _IMAGE = """\
 schema: 1
 base: {base}

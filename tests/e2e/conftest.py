@@ -22,7 +22,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory that all workers of this run see."""
+    """A directory that all workers of this run see; PEEL_E2E_DIR names one that later runs use again."""
+    if kept := os.environ.get("PEEL_E2E_DIR"):
+        return Path(kept)
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 

@@ -136,23 +136,16 @@ def mounts_beneath(place: Path) -> list[str]:
 
 def containers_of(store: Path) -> list[str]:
     """The names of the working containers in a store's container storage."""
-    storage = store / "containers"
-    argv = [
-        "buildah",
-        "--root",
-        storage / "storage",
-        "--runroot",
-        storage / "run",
-        "--storage-driver",
-        _driver(storage),
-    ]
-    if not (storage / "storage").is_dir():
+    if not (store / "containers" / "storage").is_dir():
         return []
     listed = subprocess.run(
-        [*argv, "containers", "--format", "{{.ContainerName}}"], check=True, capture_output=True, text=True
+        [*buildah(store), "containers", "--format", "{{.ContainerName}}"], check=True, capture_output=True, text=True
     )
     return listed.stdout.split()
 
 
-def _driver(storage: Path) -> str:
-    return "overlay" if (storage / "storage" / "overlay-images").is_dir() else "vfs"
+def buildah(store: Path) -> list[str]:
+    """How every buildah command on a store's container storage begins."""
+    place = store / "containers"
+    driver = "overlay" if (place / "storage" / "overlay-images").is_dir() else "vfs"
+    return ["buildah", "--root", f"{place}/storage", "--runroot", f"{place}/run", "--storage-driver", driver]

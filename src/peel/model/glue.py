@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from peel.model.declaration import Kernel
 from peel.model.declared import Declared, DeclaredEnvironment
 from peel.model.entry import Entry, file_of_bytes, symlink
 from peel.model.oci import ImageSettings
@@ -60,10 +61,10 @@ class Glue:
 
 def make_glue(declared: Declared, pythons: Mapping[str, PythonVersion | None]) -> Glue:
     """All that joins the environments; ``pythons`` is by environment, None where one has no Python."""
-    entries = [_runlab(declared), _lab_settings(declared)]
+    entries = [_runlab(declared), _lab_kernels(declared), _lab_server(declared)]
     for payload in declared.payloads:
         if payload.kernel is not None and pythons[payload.name] is not None:
-            entries += _kernel(payload)
+            entries += _kernel(payload, payload.kernel, declared)
     entries += [symlink(path[1:], target) for path, target in sorted(declared.links.items())]
     return Glue(tuple(sorted(entries, key=lambda entry: entry.path)), _settings(declared))
 
@@ -77,7 +78,7 @@ def _runlab(declared: Declared) -> Entry:
     return _script(START, text)
 
 
-def _lab_settings(declared: Declared) -> Entry:
+def _lab_kernels(declared: Declared) -> Entry:
     """What hides the lab's own kernel; in ``jupyter_config.json``, so that ``jupyter kernelspec list`` agrees."""
     kernels = [payload.kernel.name for payload in declared.payloads if payload.kernel]
     settings = {
@@ -87,22 +88,28 @@ def _lab_settings(declared: Declared) -> Entry:
     return _json(f"{declared.lab.prefix}/etc/jupyter/jupyter_config.json", settings)
 
 
-def _kernel(payload: DeclaredEnvironment) -> Sequence[Entry]:
-    assert payload.kernel is not None  # noqa: S101  (for the type checker: the caller looked)
-    launcher = f"{LAUNCHERS}/{payload.kernel.name}"
+def _lab_server(declared: Declared) -> Entry:
+    """Where the lab listens when nobody says otherwise: in a file, because arguments may not come twice."""
+    settings = {"ServerApp": {"ip": "0.0.0.0", "port": declared.launch.port, "open_browser": False}}  # noqa: S104
+    return _json(f"{declared.lab.prefix}/etc/jupyter/jupyter_server_config.json", settings)
+
+
+def _kernel(payload: DeclaredEnvironment, kernel: Kernel, declared: Declared) -> Sequence[Entry]:
+    launcher = f"{LAUNCHERS}/{kernel.name}"
+    labs_own = sorted(declared.lab.variables.keys() - declared.launch.variables.keys())
     spec = {
         "argv": [launcher, "-f", "{connection_file}"],
-        "display_name": payload.kernel.display_name,
-        "language": payload.kernel.language,
+        "display_name": kernel.display_name,
+        "language": kernel.language,
         "metadata": {"debugger": True},
     }
     text = _LAUNCHER.format(
         name=payload.name,
         prefix=payload.prefix,
-        unset=" ".join(_INHERITED),
+        unset=" ".join((*_INHERITED, *labs_own)),
         variables=_exports(payload.variables),
     )
-    return [_json(f"{KERNELS}/{payload.kernel.name}/kernel.json", spec), _script(launcher, text)]
+    return [_json(f"{KERNELS}/{kernel.name}/kernel.json", spec), _script(launcher, text)]
 
 
 def _exports(variables: Mapping[str, str]) -> str:

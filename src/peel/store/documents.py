@@ -6,6 +6,7 @@ A document read here knows the line every key stands on, so that an error can na
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ from peel.model.documents import validate
 
 _MOST_BYTES: Final = 64 * 2**20
 _MOST_DEPTH: Final = 50
+_ABYSS: Final = 1000
+_INDENTED: Final = re.compile(rf"^[\s?:-]{{{_ABYSS}}}", re.MULTILINE)
 
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -42,6 +45,7 @@ def load(path: Path, model: type[_T], *, origin: str) -> _T:
 
 def parse_plain(data: str | bytes, origin: str) -> Any:
     """A large YAML document of another program's, without line numbers. Raises DocumentError."""
+    _refuse_abyss(data, origin)
     try:
         return yaml.load(data, Loader=_LOADER)  # noqa: S506  (a safe loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -67,6 +71,7 @@ def parse_yaml(text: str, origin: str) -> Parsed:
 
     Raises DocumentError for bad syntax, keys that stand twice, aliases, and values that are not plain data.
     """
+    _refuse_abyss(text, origin)
     try:
         node = yaml.compose(text, Loader=_LOADER)
     except (yaml.YAMLError, RecursionError) as error:
@@ -74,7 +79,23 @@ def parse_yaml(text: str, origin: str) -> Parsed:
     if node is None:
         raise DocumentError(f"{origin}: empty", hint="docs/declarations.md has an example of every document")
     lines: dict[Place, int] = {}
-    return Parsed(_build(node, (), lines, origin, []), lines)
+    return Parsed(_build(node, (), lines, origin, set()), lines)
+
+
+def _refuse_abyss(data: str | bytes, origin: str) -> None:
+    """The C loader recurses, and takes the process with it where nesting is too deep: such a text must not reach it."""
+    text = data if isinstance(data, str) else data.decode("utf-8", "replace")
+    opened = text.count("[") + text.count("{") - text.count("[]") - text.count("{}")
+    if opened < _ABYSS and not _INDENTED.search(text):
+        return  # as nearly always, a look from afar is enough
+    depth = 0
+    try:
+        for event in yaml.parse(data, Loader=_LOADER):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _ABYSS:
+                raise DocumentError(f"{origin}:{event.start_mark.line + 1}: nested too deeply")
+    except yaml.YAMLError as error:
+        raise _syntax_error(error, origin) from None
 
 
 def _syntax_error(error: Exception, origin: str) -> DocumentError:
@@ -84,21 +105,21 @@ def _syntax_error(error: Exception, origin: str) -> DocumentError:
     return DocumentError(f"{where}: not valid: {problem}")
 
 
-def _build(node: yaml.Node, place: Place, lines: dict[Place, int], origin: str, above: list[yaml.Node]) -> Any:
+def _build(node: yaml.Node, place: Place, lines: dict[Place, int], origin: str, seen: set[int]) -> Any:
     line = node.start_mark.line + 1
     lines.setdefault(place, line)
-    if node in above or len(above) > _MOST_DEPTH:
+    if id(node) in seen or len(place) > _MOST_DEPTH:  # a few lines of aliases can stand for gigabytes
         raise DocumentError(f"{origin}:{line}: an alias or nesting that a document has no use for")
-    inner = [*above, node]
+    seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
-        return _mapping(node, place, lines, origin, inner)
+        return _mapping(node, place, lines, origin, seen)
     if isinstance(node, yaml.SequenceNode):
-        return [_build(item, (*place, index), lines, origin, inner) for index, item in enumerate(node.value)]
+        return [_build(item, (*place, index), lines, origin, seen) for index, item in enumerate(node.value)]
     return _scalar(node, origin)
 
 
 def _mapping(
-    node: yaml.MappingNode, place: Place, lines: dict[Place, int], origin: str, above: list[yaml.Node]
+    node: yaml.MappingNode, place: Place, lines: dict[Place, int], origin: str, seen: set[int]
 ) -> dict[Hashable, Any]:
     mapping: dict[Hashable, Any] = {}
     for key_node, value_node in node.value:
@@ -110,7 +131,7 @@ def _mapping(
             first = lines[(*place, key)]
             raise DocumentError(f"{origin}:{line}: {key!r} stands twice", hint=f"the first is on line {first}")
         lines[(*place, key)] = line
-        mapping[key] = _build(value_node, (*place, key), lines, origin, above)
+        mapping[key] = _build(value_node, (*place, key), lines, origin, seen)
     return mapping
 
 
