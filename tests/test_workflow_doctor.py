@@ -50,7 +50,7 @@ def test_each_purpose_asks_for_no_more_than_it_needs() -> None:
     bare = report(*(tool.program for tool in TOOLS))
     assert names(doctor.missing(bare, [Purpose.BUILD])) == ["buildah", "skopeo"]
     assert names(doctor.missing(bare, [Purpose.DEMO])) == [
-        "buildah", "skopeo", "docker-registry", "patchelf", "apt-get", "dpkg-deb",
+        "buildah", "skopeo", "docker-registry", "apt-get", "dpkg-deb",
     ]  # fmt: skip
     assert names(doctor.missing(bare, ALL))[-3:] == ["chromium", "chromedriver", "faketime"]
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peel.console import Console, human_size
@@ -241,6 +244,14 @@ def show_demo(done: Demo, console: Console, *, json: bool) -> None:
                 "seconds": round(done.seconds, 1),
             }
         )
-    for line in done.story():
+    for line in done.story(_this_program()):
         console.line(line)
     return None
+
+
+def _this_program() -> str:
+    """How to call this very peel again: from where we are, or by the name it is found under."""
+    program = Path(sys.executable).with_name("peel")
+    if program.is_relative_to(Path.cwd()):
+        return str(program.relative_to(Path.cwd()))
+    return "peel" if shutil.which("peel") else str(program)

@@ -40,7 +40,11 @@ class Survey:
         if not (info.isreg() or info.isdir() or info.issym() or info.islnk()):
             self.odd.append(path)
         self.leaks += [f"{path}: {text!r}" for text in forbidden if text in member.data or text in path.encode()]
-        if path.endswith(".py"):
+        if info.islnk():  # its bytes are those of an earlier entry of the layer
+            for kept in (self.sources, self.bytecode):
+                if info.linkname in kept:
+                    kept[path] = kept[info.linkname]
+        elif path.endswith(".py"):
             self.sources[path] = importlib.util.source_hash(member.data)
         elif path.endswith(".pyc"):
             self.bytecode[path] = member.data[:16]

@@ -26,7 +26,7 @@ from peel.model.documents import Document, Strings
 LAB = "lab"
 PAYLOAD_PREFIXES = "/opt/peel/envs"
 
-_CREDENTIALS = re.compile(r"/t/(?!\$)[^/\s]+|://[^/@\s$]*:(?!\$)[^/@\s]+@")
+_CREDENTIALS = re.compile(r"/t/(?!\$)[^/\s]+|://[^/@\s$]+@|://[^/@\s]*:(?!\$)[^/@\s]+@")
 
 
 class DeclaredEnvironment(Document):

@@ -24,6 +24,9 @@ _MOST_DEPTH: Final = 50
 _ABYSS: Final = 1000
 _INDENTED: Final = re.compile(rf"^[\s?:-]{{{_ABYSS}}}", re.MULTILINE)
 
+_BROKEN: Final = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError)
+"""What pyyaml's constructors raise for scalars that are not what their tag says."""
+
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _T = TypeVar("_T", bound=BaseModel)
@@ -48,7 +51,7 @@ def parse_plain(data: str | bytes, origin: str) -> Any:
     _refuse_abyss(data, origin)
     try:
         return yaml.load(data, Loader=_LOADER)  # noqa: S506  (a safe loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (*_BROKEN, RecursionError) as error:
         raise _syntax_error(error, origin) from None
 
 
@@ -145,7 +148,7 @@ def _scalar(node: yaml.Node, origin: str) -> Any:
         return text
     try:
         return _constructor.construct_object(node, deep=True)
-    except (yaml.YAMLError, ValueError, OverflowError):
+    except _BROKEN:
         raise DocumentError(f"{origin}:{node.start_mark.line + 1}: not a {tag}: {text!r}") from None
 
 

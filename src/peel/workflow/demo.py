@@ -51,9 +51,9 @@ class Demo:
         """The digest that both builds gave."""
         return str(self.built.manifest.digest)
 
-    def story(self) -> Iterator[str]:
-        """What was done and how to go on, in lines."""
-        peel = f"peel -C {self.catalogue} --store {self.store.root}"
+    def story(self, program: str) -> Iterator[str]:
+        """What was done and how to go on, in lines; ``program`` is how this peel can be called."""
+        peel = f"{program} -C {self.catalogue} --store {self.store.root}"
         sources = (
             "stand-ins made from Debian's and PyPI's packages" if self.stand_ins else "almalinux:9 and conda-forge"
         )

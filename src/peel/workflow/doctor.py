@@ -57,7 +57,6 @@ TOOLS: Final = (
     Tool("crun", _BUILD, "crun", "crun", needed=False),
     Tool("unshare", _BUILD, "util-linux", "util-linux-core", needed=False),
     Tool("docker-registry", _DEMO, "docker-registry"),
-    Tool("patchelf", _DEMO, "patchelf", "patchelf"),
     Tool("apt-get", _DEMO, "apt", "apt"),
     Tool("dpkg-deb", _DEMO, "dpkg", "dpkg"),
     Tool("chromium", _TESTS, "chromium", "chromium"),

@@ -42,8 +42,14 @@ _SCRIPT: Final = "/run/peel/compile.py"
 _LISTING: Final = "/run/peel/sources"
 _OUT: Final = "/run/peel/bytecode"
 
+_THREADS: Final = 2
+"""With which each process of the pool compresses: enough for one to use both cores on the last, large layer."""
+
 _Linked = Mapping[str, tuple[Entry, ...]]
 """By archive's file name, the entries of each linked package."""
+
+_Linking = Mapping[Future[tuple[Entry, ...]], str]
+"""The file name of the archive that each task links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +69,29 @@ class Workshop:
             writing = [
                 self._write(pool, plan, step, step.entries, work) for step in missing if isinstance(step, GlueLayer)
             ]
-            for environment in dict.fromkeys(step.environment for step in layers):
-                steps = [step for step in layers if step.environment == environment]
-                linked = self._link(pool, steps, work / environment)
-                out = self._compile(steps, linked, base, work / environment)
+            # All at once, so that the pool links an environment, or writes it, while another one compiles.
+            linking = [self._link(pool, steps, work / steps[0].environment) for steps in _by_environment(layers)]
+            for steps, tasks in zip(_by_environment(layers), linking, strict=True):
+                linked = self._linked(steps, tasks)
+                out = self._compile(steps, linked, base, work / steps[0].environment)
                 writing += [self._write(pool, plan, step, _entries_of(step, linked, out), work) for step in steps]
             self._keep(writing)
 
-    def _link(self, pool: Executor, steps: Sequence[EnvironmentLayer], work: Path) -> _Linked:
-        """Stage the packages of these layers, and of the Python that compiles them."""
+    def _link(self, pool: Executor, steps: Sequence[EnvironmentLayer], work: Path) -> _Linking:
+        """Begin to stage the packages of these layers, and of the Python that compiles them."""
         packages = {package.file_name: package for package in _needed(steps)}
         stage = work / "stage"
         stage.mkdir(parents=True)
         prefix, python = steps[0].prefix, _python(steps[0].interpreter)
         # the largest first, so that no process is left alone with one at the end
-        tasks = {
+        return {
             pool.submit(link_package, package, self.store.blobs.path(package.digest), prefix, python, stage): name
             for name, package in sorted(packages.items(), key=lambda item: (-item[1].size, item[0]))
         }
-        linked = {}
+
+    def _linked(self, steps: Sequence[EnvironmentLayer], tasks: _Linking) -> _Linked:
         with self.progress.bar(f"linking {steps[0].environment}", len(tasks), "items") as advance:
+            linked = {}
             for task in as_completed(tasks):
                 linked[tasks[task]] = task.result()
                 advance(1)
@@ -143,6 +152,11 @@ class Workshop:
                 blob = Descriptor(made.media_type, made.digest, made.size)
                 self.store.remember_layer(keys[task], LayerRecord(blob, made.diff_id))
                 advance(1)
+
+
+def _by_environment(steps: Sequence[EnvironmentLayer]) -> Sequence[Sequence[EnvironmentLayer]]:
+    names = dict.fromkeys(step.environment for step in steps)
+    return [[step for step in steps if step.environment == name] for name in names]
 
 
 def _artifacts(steps: Sequence[EnvironmentLayer]) -> Sequence[Artifact]:
@@ -206,7 +220,7 @@ def link_package(
 
 def write_layer(entries: Sequence[Entry], compression: Compression, destination: Path) -> LayerBlob:
     """Write one layer; for a process of the pool."""
-    return write_blob(canonical(entries), compression, destination)
+    return write_blob(canonical(entries), compression, destination, threads=_THREADS)
 
 
 @contextmanager
