@@ -174,7 +174,7 @@ def lock(
     quiet: Quiet = False,
 ) -> None:
     """Resolve base, lab and payloads, and write the lock set lockfiles/IMAGE/TAG/."""
-    from peel.workflow.lock import check_lock
+    from peel.workflow.agreement import check_lock, refuse_recorded
 
     console = Console(quiet=quiet)
     where: _Places = context.obj
@@ -189,7 +189,7 @@ def lock(
         )
     from peel.tools.conda_lock import CondaLock
     from peel.tools.micromamba import find_solver
-    from peel.workflow.lock import LockOptions, lock_image, refuse_recorded
+    from peel.workflow.lock import LockOptions, lock_image
     from peel.workflow.solve import channel_secrets
 
     refuse_recorded(address, catalogue)

@@ -5,12 +5,11 @@ A lock that was written can be built: every archive has been read by then, and i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from peel.errors import DifferenceError, DocumentError, UsageError
+from peel.errors import DocumentError, UsageError
 from peel.layers.bytecode import BYTECODE
 from peel.layers.compress import compression_here
 from peel.layers.link import LINKER
@@ -33,6 +32,7 @@ from peel.store.catalogue import Catalogue
 from peel.store.documents import parse_plain, to_yaml
 from peel.store.store import Store
 from peel.tools.conda_lock import CondaLock
+from peel.workflow.agreement import refuse_recorded
 from peel.workflow.base import fetch_base, glibc_of, pin_base
 from peel.workflow.inspect import Inspected, inspect_packages, refuse_link_scripts
 from peel.workflow.pin import Inspections, pin_layers
@@ -56,16 +56,6 @@ class Locked:
     ref: ImageRef
     lock: ImageLock
     changed: bool
-
-
-def check_lock(ref: ImageRef, catalogue: Catalogue) -> None:
-    """See that declarations and lock still agree. Raises DifferenceError with a line per difference."""
-    found = differences(catalogue.image_lock(ref).declared, catalogue.declared(ref.image))
-    if found:
-        lines = "\n".join(f"  {line}" for line in found)
-        raise DifferenceError(
-            f"{ref} was locked from other declarations:\n{lines}", hint=f"peel lock {_next(ref, catalogue)}"
-        )
 
 
 def lock_image(
@@ -105,27 +95,6 @@ def lock_image(
     if changed:
         catalogue.write_lock_set(ref, files)
     return Locked(ref, lock, changed)
-
-
-def refuse_recorded(ref: ImageRef, catalogue: Catalogue) -> None:
-    """A lock set that has been built stays what it is. Raises UsageError."""
-    if catalogue.record(ref) is not None:
-        raise UsageError(
-            f"{ref} has been built: its lock set has a record and is immutable",
-            hint=f"lock another tag, for example: peel lock {_next(ref, catalogue)}",
-        )
-
-
-def _next(ref: ImageRef, catalogue: Catalogue) -> ImageRef:
-    """The same address if it may still be locked, else one with its last number raised."""
-    if catalogue.record(ref) is None:
-        return ref
-    numbers = list(re.finditer(r"\d+", ref.tag))
-    if not numbers:
-        return ImageRef(ref.image, f"{ref.tag}_1")
-    last = numbers[-1]
-    raised = str(int(last[0]) + 1).zfill(len(last[0]))
-    return _next(ImageRef(ref.image, ref.tag[: last.start()] + raised + ref.tag[last.end() :]), catalogue)
 
 
 def _previous(ref: ImageRef, catalogue: Catalogue) -> ImageLock | None:
