@@ -70,10 +70,15 @@ def made_once(place: Path, make: Callable[[Path], None]) -> Path:
     return place
 
 
-def base_reference(demo: Peel) -> str:
-    """The base that a demo's image is declared with."""
-    lines = demo.catalogue.joinpath("envs", "demo-lab.yaml").read_text().splitlines()
+def base_of(peel: Peel) -> str:
+    """The base that a catalogue's one image is declared with."""
+    lines = next(peel.catalogue.glob("envs/*.yaml")).read_text().splitlines()
     return next(line.removeprefix("base: ") for line in lines if line.startswith("base: "))
+
+
+def declare_channel(peel: Peel, url: str) -> None:
+    """Let both environments of a tiny catalogue come from this channel."""
+    declare_tiny(peel.catalogue, base_of(peel), url)
 
 
 def write_tiny(demo: Peel, place: Path) -> None:
@@ -84,7 +89,7 @@ def write_tiny(demo: Peel, place: Path) -> None:
     make_package(channel, "jupyterlab", depends=["python", "small"], noarch="python", files=code)
     make_package(channel, "small", files={"share/small.txt": "one\n"})
     make_package(channel, "ipykernel", files={"share/ipykernel.txt": "no Python here\n"})
-    declare_tiny(place, base_reference(demo), index(channel))
+    declare_tiny(place, base_of(demo), index(channel))
     Store(place / "store")
     _link_tree(demo.catalogue / "base" / "blobs", place / "store" / "blobs")  # no registry has to serve it
 

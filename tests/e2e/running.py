@@ -108,6 +108,15 @@ def refused(outcome: Outcome, status: int, *words: str) -> None:
     assert all(word in error for word in words), f"{words} in: {error}"
 
 
+def programs(place: Path, **scripts: str) -> Path:
+    """A directory for PATH with shell scripts of these names."""
+    place.mkdir()
+    for name, script in scripts.items():
+        (place / name).write_text(f"#!/bin/sh\n{script}\n")
+        (place / name).chmod(0o755)
+    return place
+
+
 def becomes_true(condition: Callable[[], object], what: str, *, within: float = 60.0) -> None:
     """Wait until something holds; fail after so many seconds."""
     deadline = time.monotonic() + within

@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from peel.layers.compress import Bytes, Sink, compression_here, media_type, open_compressor
-from peel.layers.tar import write_tar
+from peel.layers.blob import write_blob
+from peel.layers.compress import compression_here
 from peel.model.entry import Entry
-from peel.model.oci import (
-    INDEX,
-    MANIFEST,
-    REF_NAME,
-    AddedLayer,
-    Config,
-    Descriptor,
-    ImageSettings,
-    describe,
-    make_config,
-    make_manifest,
-)
-from peel.model.values import Digest, canonical_json
-
-
-class _Hashing:
-    """A sink that keeps digest and size of what it passes on."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self._hash = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: Bytes, /) -> None:
-        self._hash.update(data)
-        self.size += len(data)
-        self._sink.write(data)
-
-    @property
-    def digest(self) -> Digest:
-        return Digest.from_hex(self._hash.hexdigest())
+from peel.model.oci import MANIFEST, AddedLayer, Config, Descriptor, ImageSettings, describe, make_config, make_manifest
+from peel.model.values import Digest
+from peel.store.blobs import Blobs
+from peel.store.files import write_whole
+from peel.store.layout import open_layout, set_reference
 
 
 def write_layout(
@@ -55,30 +28,15 @@ def write_layout(
     ``layout`` is an empty directory; ``epoch``, in seconds, is when the image says it was created. Its labels are
     the manifest's annotations too.
     """
-    (layout / "blobs" / "sha256").mkdir(parents=True)
-    layer = _write_layer(layout, entries)
+    open_layout(layout)
+    blobs = Blobs(layout)
+    made = write_blob(entries, compression_here("gzip"), layout / "layer")
+    blobs.adopt(made.path, made.digest)
+    blob = Descriptor(made.media_type, made.digest, made.size)
+    layer = AddedLayer(blob, made.diff_id, "peel demo", "stand-in: Debian packages")
     config = make_config(Config("amd64"), [layer], settings, epoch=epoch)
-    manifest = make_manifest(config, [layer.blob], dict(settings.labels))
+    manifest = make_manifest(config, [blob], dict(settings.labels))
     for document in (config, manifest):
-        _blob(layout, Digest.of(document)).write_bytes(document)
-    entry = {**describe(MANIFEST, manifest).as_json(), "annotations": {REF_NAME: tag}}
-    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}
-    (layout / "index.json").write_bytes(canonical_json(index))
-    (layout / "oci-layout").write_bytes(canonical_json({"imageLayoutVersion": "1.0.0"}))
+        write_whole(blobs.path(Digest.of(document)), document)
+    set_reference(layout, tag, describe(MANIFEST, manifest))
     return Digest.of(manifest)
-
-
-def _write_layer(layout: Path, entries: Sequence[Entry]) -> AddedLayer:
-    unnamed = layout / "blobs" / "layer"
-    with unnamed.open("wb") as file:
-        packed = _Hashing(file)
-        with open_compressor(compression_here("gzip"), packed) as compressor:
-            plain = _Hashing(compressor)
-            write_tar(entries, plain)
-    unnamed.rename(_blob(layout, packed.digest))
-    blob = Descriptor(media_type("gzip"), packed.digest, packed.size)
-    return AddedLayer(blob, plain.digest, "peel demo", "stand-in: Debian packages")
-
-
-def _blob(layout: Path, digest: Digest) -> Path:
-    return layout / "blobs" / "sha256" / digest.hex

@@ -1,0 +1,5 @@
+"""``python -m peel``."""
+
+from peel.cli import main
+
+main()

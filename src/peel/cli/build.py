@@ -1,0 +1,65 @@
+"""``peel build``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from peel.cli.app import app
+from peel.cli.options import Json, PlatformName, Quiet, Ref, platform_of, ref_of
+from peel.console import Console
+
+if TYPE_CHECKING:
+    from peel.model.plan import Plan
+    from peel.model.progress import Progress
+    from peel.store.store import Store
+    from peel.workflow.build import Built
+
+
+@app.command()
+def build(
+    context: typer.Context,
+    ref: Ref,
+    platform: PlatformName = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="oci:DIR[:TAG]", help="Write the image out as an OCI layout.")
+    ] = None,
+    load: Annotated[bool, typer.Option("--load", help="Import the image for buildah and podman.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and build nothing.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build a locked image and print its manifest digest."""
+    from peel import report
+    from peel.model.plan import make_plan
+    from peel.workflow.output import parse_destination, write_out
+    from peel.workflow.record import keep_record
+    from peel.workflow.solve import set_channel_secrets
+
+    console, where = Console(quiet=quiet), context.obj
+    address, catalogue = ref_of(ref), where.open_catalogue()
+    locks = catalogue.lock_set(address)
+    plan = make_plan(locks, platform_of(platform))
+    destination = parse_destination(to, address.tag) if to else None
+    store = where.open_store()
+    if dry_run:
+        return report.show_plan(plan, store, console, json=json)
+    built = build_plan(plan, store, console, set_channel_secrets(locks.lock.declared, os.environ))
+    keep_record(built, catalogue)
+    write_out(built, store, destination=destination, load=load, progress=console)
+    return report.show_built(built, console, json=json)
+
+
+def build_plan(plan: Plan, store: Store, console: Progress, secrets: Mapping[str, str] = MappingProxyType({})) -> Built:
+    """Perform a plan with the buildah of this machine; ``secrets`` are what channels' URLs may name."""
+    from peel.workflow.build import build_image
+    from peel.workflow.containers import chosen_buildah
+    from peel.workflow.layers import Workshop
+    from peel.workflow.lock import FORMATS
+
+    workshop = Workshop(store, lambda: chosen_buildah(store), secrets, console)
+    return build_image(plan, store=store, make_layers=workshop.make, formats=FORMATS, progress=console)

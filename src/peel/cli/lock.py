@@ -1,0 +1,78 @@
+"""``peel lock``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from peel.cli.app import Places, app, say
+from peel.cli.options import Json, Quiet, Ref, ref_of
+from peel.console import Console
+
+
+@app.command()
+def lock(
+    context: typer.Context,
+    ref: Ref,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only see whether declarations and lock agree; exit 1 if not.")
+    ] = False,
+    update: Annotated[
+        list[str] | None, typer.Option(metavar="PACKAGE", help="Let only this package move. Repeatable.")
+    ] = None,
+    micromamba: Annotated[
+        Path | None, typer.Option(metavar="PATH", envvar="PEEL_MICROMAMBA", help="Solve with this micromamba.")
+    ] = None,
+    epoch: Annotated[
+        int | None,
+        typer.Option(
+            envvar="SOURCE_DATE_EPOCH",
+            min=0,
+            metavar="SECONDS",
+            help="The image's build instant; by default that of its newest package.",
+        ),
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Pin base, lab and payloads into a lock set.
+
+    Resolves the base to a digest, locks each environment with conda-lock, reads every package, decides on layers, and
+    writes lockfiles/IMAGE/TAG/. A lock set that has been built is never changed.
+    """
+    from peel.workflow.agreement import check_lock, refuse_recorded
+
+    console = Console(quiet=quiet)
+    where: Places = context.obj
+    address, catalogue = ref_of(ref), where.open_catalogue()
+    if check:
+        check_lock(address, catalogue)
+        return say(
+            console,
+            json,
+            {"schema": 1, "image": address.image, "tag": address.tag, "agrees": True},
+            f"{ref}: declarations and lock agree",
+        )
+    from peel.tools.conda_lock import CondaLock
+    from peel.tools.micromamba import find_solver
+    from peel.workflow.lock import LockOptions, lock_image
+    from peel.workflow.solve import channel_secrets
+
+    refuse_recorded(address, catalogue)
+    secrets = channel_secrets(catalogue.declared(address.image), os.environ)
+    locked = lock_image(
+        address, catalogue=catalogue, store=where.open_store(), conda_lock=CondaLock(find_solver(micromamba), secrets),
+        options=LockOptions(epoch, tuple(update or ())), progress=console,
+    )  # fmt: skip
+    place = catalogue.lock_directory(address)
+    result = {
+        "schema": 1,
+        "image": address.image,
+        "tag": address.tag,
+        "changed": locked.changed,
+        "lock_set": str(place),
+    }
+    return say(console, json, result, str(place))

@@ -1,0 +1,58 @@
+"""What several verbs take: addresses, platforms, ways of telling."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from peel.cli.app import Places
+
+if TYPE_CHECKING:
+    from peel.model.plan import Plan
+    from peel.model.values import ImageRef, Platform
+
+
+def complete_ref(context: typer.Context, incomplete: str) -> list[str]:
+    """The images and tags of the catalogue, for the shell."""
+    from peel.store.catalogue import Catalogue
+
+    root = context.find_root().params.get("catalogue") or Path()
+    catalogue = Catalogue(Path(root))
+    names = [f"{image}:{tag}" for image in catalogue.images() for tag in catalogue.tags(image) or ("",)]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+Ref = Annotated[
+    str,
+    typer.Argument(metavar="IMAGE:TAG", autocompletion=complete_ref, help="The image and the tag of its lock set."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing of progress.")]
+PlatformName = Annotated[
+    str | None,
+    typer.Option("--platform", metavar="PLATFORM", help="Another platform than this machine's, e.g. linux-64."),
+]
+
+
+def platform_of(named: str | None) -> Platform:
+    """The platform that was named, else this machine's. Raises DocumentError for an unknown one."""
+    from peel.model.values import Platform
+
+    return Platform(named) if named else Platform.from_machine(os.uname().machine)
+
+
+def ref_of(text: str) -> ImageRef:
+    """Read IMAGE:TAG. Raises DocumentError when it is not one."""
+    from peel.model.values import ImageRef
+
+    return ImageRef.parse(text)
+
+
+def locked_plan(where: Places, ref: ImageRef, platform: Platform) -> Plan:
+    """The plan of a lock set. Raises DocumentError when it is not locked, or not for this platform."""
+    from peel.model.plan import make_plan
+
+    return make_plan(where.open_catalogue().lock_set(ref), platform)
