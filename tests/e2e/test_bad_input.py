@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from channels import Symlink, index, make_package, tamper
-from e2e.catalogues import TINY, Demo, contents_of, declare_tiny, forget_artifacts, forget_layers
-from e2e.running import SYSTEM_PATH, Peel, containers_of, mounts_beneath, refused
+from e2e.catalogues import TINY, Demo, contents_of, declare_channel, forget_artifacts, forget_layers
+from e2e.running import SYSTEM_PATH, Peel, containers_of, mounts_beneath, programs, refused
 
 NEXT = "tiny:1.0.1"
 
@@ -27,7 +27,7 @@ def channel(own_tiny: Peel, tiny: Demo) -> Path:
     """The tiny catalogue's channel as its own copy, which its declarations name."""
     place = own_tiny.catalogue / "channel"
     shutil.copytree(tiny.peel.catalogue / "channel", place)
-    declare_tiny(own_tiny.catalogue, base_of(own_tiny), index(place))
+    declare_channel(own_tiny, index(place))
     return place
 
 
@@ -72,7 +72,7 @@ def test_a_hostile_member_is_refused_although_its_hash_is_right(
     own_tiny: Peel, channel: Path, what: str, hostile: tarfile.TarInfo
 ) -> None:
     make_package(channel, "small", "9.0", files={"share/small.txt": "nine\n"}, members=[hostile])
-    declare_tiny(own_tiny.catalogue, base_of(own_tiny), index(channel))
+    declare_channel(own_tiny, index(channel))
     with unharmed(own_tiny):
         refused(own_tiny.run("lock", NEXT), 5, "small-9.0-0.conda", what)
     assert not Path("/absolute.txt").exists()
@@ -80,19 +80,19 @@ def test_a_hostile_member_is_refused_although_its_hash_is_right(
 
 def test_a_link_that_leads_out_of_its_environment_is_refused(own_tiny: Peel, channel: Path) -> None:
     make_package(channel, "small", "9.0", files={"share/out": Symlink("../../../../../../../../etc/shadow")})
-    declare_tiny(own_tiny.catalogue, base_of(own_tiny), index(channel))
+    declare_channel(own_tiny, index(channel))
     with unharmed(own_tiny):
         refused(own_tiny.run("lock", NEXT), 5, "small-9.0-0.conda", "share/out")
 
 
-def test_a_spec_that_nothing_satisfies_is_told_in_the_solvers_words(own_tiny: Peel, channel: Path) -> None:
+def test_a_spec_that_nothing_satisfies_is_told_in_the_solvers_words(own_tiny: Peel) -> None:
     spec = own_tiny.catalogue / "envs" / "lab" / "environment.yml"
     spec.write_text(spec.read_text().replace("3.13.*", "3.99.*"))
     with unharmed(own_tiny):
         refused(own_tiny.run("lock", NEXT), 3, "lab", "python", "3.99")
 
 
-def test_a_package_that_no_channel_has_is_named(own_tiny: Peel, channel: Path) -> None:
+def test_a_package_that_no_channel_has_is_named(own_tiny: Peel) -> None:
     spec = own_tiny.catalogue / "envs" / "lab" / "environment.yml"
     spec.write_text(spec.read_text().replace("jupyterlab", "jupiterlab"))
     with unharmed(own_tiny):
@@ -102,7 +102,7 @@ def test_a_package_that_no_channel_has_is_named(own_tiny: Peel, channel: Path) -
 def test_a_channel_that_goes_down_half_way_is_told_of_and_what_came_is_kept(own_tiny: Peel, channel: Path) -> None:
     forget_layers(own_tiny)
     with channel_server(channel) as server:
-        declare_tiny(own_tiny.catalogue, base_of(own_tiny), server.url)
+        declare_channel(own_tiny, server.url)
         own_tiny.must("lock", NEXT)
         forget_artifacts(own_tiny)
         server.left = 4
@@ -114,7 +114,7 @@ def test_a_channel_that_goes_down_half_way_is_told_of_and_what_came_is_kept(own_
 
 def test_a_channel_that_is_not_there_is_named(own_tiny: Peel) -> None:
     nothing = f"http://127.0.0.1:{closed_port()}/channel"
-    declare_tiny(own_tiny.catalogue, base_of(own_tiny), nothing)
+    declare_channel(own_tiny, nothing)
     with unharmed(own_tiny):
         done = own_tiny.run("lock", NEXT)
     assert done.status in {4, 5}, done.stderr
@@ -182,11 +182,6 @@ def unharmed(peel: Peel) -> Iterator[None]:
     assert mounts_beneath(peel.store) == []
 
 
-def base_of(peel: Peel) -> str:
-    text = (peel.catalogue / "envs" / "tiny.yaml").read_text()
-    return next(line.removeprefix("base: ") for line in text.splitlines() if line.startswith("base: "))
-
-
 class Server(ThreadingHTTPServer):
     """A channel on loopback that breaks off after ``left`` more archives."""
 
@@ -232,15 +227,6 @@ def closed_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def programs(place: Path, **scripts: str) -> Path:
-    """A directory for PATH with shell scripts of these names."""
-    place.mkdir()
-    for name, script in scripts.items():
-        (place / name).write_text(f"#!/bin/sh\n{script}\n")
-        (place / name).chmod(0o755)
-    return place
 
 
 def path_without(program: str, place: Path) -> Path:

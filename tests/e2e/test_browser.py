@@ -64,7 +64,7 @@ def test_the_launcher_shows_the_payload_kernels_and_not_the_labs_own(
         if place:
             assert browser.save_screenshot(str(place))
     cards = {section: _cards(browser, section) for section in SECTIONS}
-    assert cards == dict.fromkeys(SECTIONS, ["Science (Python 3.11)"])
+    assert cards == {section: ["Science (Python 3.11)"] for section in SECTIONS}
 
 
 def _cards(browser: webdriver.Chrome, section: str) -> list[str]:

@@ -17,12 +17,13 @@ from e2e.catalogues import (
     TINY,
     Demo,
     contents_of,
+    declare_channel,
     declare_tiny,
     forget_artifacts,
     forget_layers,
     record_of,
 )
-from e2e.running import Peel, becomes_true, containers_of, mounts_beneath, refused
+from e2e.running import Peel, becomes_true, containers_of, mounts_beneath, programs, refused
 from peel.demo.registry import serve_registry
 
 NEXT = "tiny:1.0.1"
@@ -39,7 +40,7 @@ def test_one_small_package_changed_makes_one_layer_new(own_tiny: Peel, tiny: Dem
     channel = own_tiny.catalogue / "channel"
     shutil.copytree(tiny.peel.catalogue / "channel", channel)
     make_package(channel, "small", "2.0", files={"share/small.txt": "two\n"})
-    declare_tiny(own_tiny.catalogue, base_reference_of(own_tiny), index(channel))
+    declare_channel(own_tiny, index(channel))
     own_tiny.must("lock", NEXT)
     built = own_tiny.must("build", NEXT, "--json").json
     made = [layer["contents"] for layer in built["layers"] if not layer["reused"]]
@@ -70,7 +71,7 @@ def test_every_isolation_gives_the_same_image(own_tiny: Peel, tiny: Demo, tmp_pa
     forget_layers(own_tiny)
     (own_tiny.store / "isolation.json").unlink()
     refusing = [name for name in ("runc", "crun") if name != isolation]
-    path = fake_programs(tmp_path / "bin", dict.fromkeys(refusing, "echo refused >&2; exit 1"))
+    path = programs(tmp_path / "bin", **dict.fromkeys(refusing, "echo refused >&2; exit 1"))
     built = own_tiny.with_env(PATH=f"{path}:{own_tiny.variables['PATH']}").must("build", TINY, "--json").json
     assert json.loads((own_tiny.store / "isolation.json").read_text())["isolation"] == isolation
     assert built["manifest"] == tiny.manifest

@@ -94,7 +94,7 @@ def test_the_config_says_how_to_start_and_nothing_of_this_machine(demo: Demo) ->
     assert len(image.config["rootfs"]["diff_ids"]) == len(image.manifest["layers"])
 
 
-def test_every_diff_id_is_that_of_its_blob(demo: Demo, tmp_path: Path) -> None:
+def test_every_diff_id_is_that_of_its_blob(demo: Demo) -> None:
     image = Image.load(demo.peel.store, demo.manifest)
     for layer, diff_id in zip(image.manifest["layers"][1:], image.config["rootfs"]["diff_ids"][1:], strict=True):
         blob = demo.peel.store / "blobs" / "sha256" / layer["digest"].removeprefix("sha256:")

@@ -56,7 +56,8 @@ def test_a_kernel_sees_the_packages_in_the_home_and_nothing_of_the_lab(lab: Jupy
     code = (
         "import os, sys, numpy, their_own\n"
         "print(their_own.WHERE)\n"
-        "print([p for p in sys.path if 'peel/lab' in p], os.environ.get('PYTHONNOUSERSITE'), os.environ['OMP_NUM_THREADS'])"
+        "of_the_lab = [path for path in sys.path if 'peel/lab' in path]\n"
+        "print(of_the_lab, os.environ.get('PYTHONNOUSERSITE'), os.environ['OMP_NUM_THREADS'])"
     )
     result = lab.run_cell("science", code, timeout=60)
     assert result.status == "ok", result.error

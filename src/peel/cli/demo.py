@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from peel.cli.app import app
+from peel.cli.build import build_plan
 from peel.cli.options import Json, Quiet
 from peel.console import Console
 

@@ -20,6 +20,7 @@ Strings = Annotated[tuple[str, ...], Field(strict=False)]
 """A list of strings. YAML gives lists, documents hold tuples; the strings themselves are read strictly."""
 
 _T = TypeVar("_T", bound=BaseModel)
+_MOST_TOLD = 10
 
 
 class Document(BaseModel):
@@ -38,7 +39,10 @@ def validate(model: type[_T], data: Any, *, origin: str, lines: Mapping[Path, in
         return model.model_validate(data)
     except ValidationError as error:
         faults = [_sentence(fault, model, origin, lines or {}) for fault in _telling(error)]
-    raise DocumentError("\n".join(faults), hint=f"docs/declarations.md lists the keys of {origin.rsplit('/', 1)[-1]}")
+    if len(faults) > _MOST_TOLD:
+        faults[_MOST_TOLD:] = [f"and {len(faults) - _MOST_TOLD} more faults like these"]
+    page = "docs/lock-sets.md" if origin.startswith("lockfiles/") else "docs/declarations.md"
+    raise DocumentError("\n".join(faults), hint=f"{page} lists the keys of {origin.rsplit('/', 1)[-1]}")
 
 
 def _telling(error: ValidationError) -> Sequence[Any]:
