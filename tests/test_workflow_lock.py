@@ -19,7 +19,7 @@ from peel.errors import ArtifactError, DifferenceError, DocumentError, PeelError
 from peel.model.values import Digest, ImageRef
 from peel.tools.conda_lock import CondaLock
 from peel.tools.micromamba import find_solver
-from peel.workflow.lock import check_lock
+from peel.workflow.agreement import check_lock
 from peel.workflow.solve import channel_secrets
 from tiny import EMBEDDED, REF, ChannelLock, Tiny
 
@@ -104,7 +104,7 @@ def test_an_update_moves_the_package_and_no_other(tiny: Tiny) -> None:
 def test_an_update_leaves_environments_without_the_package_byte_for_byte(tiny: Tiny) -> None:
     tiny.declare_payload("science", "ipykernel")
     tiny.declare_image(payloads=["science"])
-    tiny.lock_simply()
+    tiny.lock()
     before = tiny.files()["lab.conda-lock.yml"]
     tiny.add("ipykernel", "7.1", depends=["python"])
     tiny.add("jupyterlab", "4.7.0", depends=["python"])

@@ -94,8 +94,9 @@ class Console:
             self.line("  ".join(cells).rstrip())
 
     def line(self, text: str = "") -> None:
-        """A line of the result, on stdout."""
+        """A line of the result, on stdout, at once: who reads a lab's URL from a pipe waits for it."""
         sys.stdout.write(f"{_printable(text)}\n")
+        sys.stdout.flush()
 
     def json(self, value: Mapping[str, Any]) -> None:
         """The result for programs, on stdout."""

@@ -115,8 +115,8 @@ def show_list(listed: Sequence[Listed], console: Console, *, json: bool) -> None
         (
             f"{image.image}:{image.tag}" if image.tag else image.image,
             " ".join(image.platforms),
-            "locked" if image.tag else "declared",
-            image.manifests[0][1] if image.manifests else "not built",
+            "built" if image.manifests else "locked" if image.tag else "declared",
+            image.manifests[0][1] if image.manifests else "-",
         )
         for image in listed
     ]
@@ -132,7 +132,7 @@ def show_image(ref: ImageRef, shown: Sequence[Shown], console: Console, *, json:
         lock = one.locks.lock
         pinned = lock.base[one.platform.subdir]
         console.line(f"{ref} for {one.platform}: {one.manifest or 'not built'}")
-        console.line(f"base {lock.declared.base} {pinned.digest}, glibc {pinned.glibc}")
+        console.line(f"base {lock.declared.base.partition('@')[0]} {pinned.digest}, glibc {pinned.glibc}")
         for environment in lock.declared.environments:
             _show_environment(one, environment.name, environment.prefix, console)
         _show_layers(one, console)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +61,19 @@ def _entry(info: tarfile.TarInfo, root: Path) -> Entry:
 
 def gnu_tar(root: Path, out: Path) -> Callable[[], None]:
     """An action: the tree through GNU tar and zstd, on disk at the end."""
-    tar = ["tar", "--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0", "-C", str(root), "-cf", "-", "."]
+    tar = [
+        "tar",
+        "--sort=name",
+        "--owner=0",
+        "--group=0",
+        "--numeric-owner",
+        "--mtime=@0",
+        "-C",
+        str(root),
+        "-cf",
+        "-",
+        ".",
+    ]
 
     def run() -> None:
         with out.open("wb") as file, subprocess.Popen(tar, stdout=subprocess.PIPE) as packing:
@@ -75,21 +88,22 @@ def as_one_layer(tree: Tree, out: Path) -> Callable[[], object]:
     return lambda: write_layer(tree.whole, compression(), out)
 
 
-def as_the_build_does(tree: Tree, out: Path) -> Callable[[], None]:
-    """An action: the layers that the tree is made of, by the pool of processes that a build has; its start included."""
+@contextmanager
+def as_the_build_does(tree: Tree, out: Path) -> Iterator[Callable[[], None]]:
+    """An action: the tree's layers, by the pool of processes that has just linked them and so is running already."""
+    with _pool() as pool:
 
-    def run() -> None:
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir()
-        with _pool() as pool:
-            writing = [
-                pool.submit(write_layer, layer, compression(), out / str(number))
-                for number, layer in enumerate(tree.layers)
+        def run() -> None:
+            shutil.rmtree(out, ignore_errors=True)
+            out.mkdir()
+            tasks = [
+                pool.submit(write_layer, layer, compression(), out / str(n)) for n, layer in enumerate(tree.layers)
             ]
-            for task in writing:
+            for task in tasks:
                 task.result()
 
-    return run
+        run()
+        yield run
 
 
 def compression() -> Compression:

@@ -72,19 +72,24 @@ def change_one_package(demo: Place, work: Path) -> Place:
     place = Place(work / "changed", work / "changed-store")
     for name in ("envs", "lockfiles"):
         shutil.copytree(demo.catalogue / name, place.catalogue / name)
-    channel = place.catalogue / "channel"
-    shutil.copytree(demo.catalogue / "channel", channel, copy_function=os.link)
-    for subdir in ("linux-64", "noarch"):
-        (channel / subdir / "repodata.json").unlink()  # a hard link, which index() would write through
+    channel = _copy_channel(demo, place)
+    for file in (place.catalogue / "envs").rglob("environment.yml"):
+        file.write_text(file.read_text().replace((demo.catalogue / "channel").as_uri(), index(channel)))
+    copy_store(demo.store, place.store)
+    call(place.peel("lock", str(CHANGED), "--quiet"))
     (archive,) = (channel / "noarch").glob(f"{SMALL_PACKAGE}-*.conda")
     _build_again(archive, channel)
     index(channel)
-    for file in (place.catalogue / "envs").rglob("environment.yml"):
-        text = file.read_text().replace((demo.catalogue / "channel").as_uri(), channel.as_uri())
-        file.write_text(text)
-    copy_store(demo.store, place.store)
-    call(place.peel("lock", str(CHANGED), "--update", SMALL_PACKAGE, "--quiet"))
+    call(place.peel("lock", str(CHANGED), "--quiet"))
     return place
+
+
+def _copy_channel(demo: Place, place: Place) -> Path:
+    channel = place.catalogue / "channel"
+    shutil.copytree(demo.catalogue / "channel", channel, copy_function=os.link)
+    for repodata in channel.glob("*/repodata.json"):
+        repodata.unlink()  # a hard link, which index() would write through
+    return channel
 
 
 def _build_again(archive: Path, channel: Path) -> None:
@@ -137,10 +142,7 @@ tags: rsp
 def make_large(demo: Place, work: Path, mebibytes: int) -> Place:
     """A catalogue and a store of the demo's lab with one more package: a single binary of this size with a prefix."""
     place = Place(work / f"large-{mebibytes}", work / f"large-store-{mebibytes}")
-    channel = place.catalogue / "channel"
-    shutil.copytree(demo.catalogue / "channel", channel, copy_function=os.link)
-    for subdir in ("linux-64", "noarch"):
-        (channel / subdir / "repodata.json").unlink()
+    channel = _copy_channel(demo, place)
     block = os.urandom(_MIB // 2) + bytes(_MIB // 2)
     binary = bytearray(PLACEHOLDER.encode() + b"/lib\0")
     for number in range(mebibytes):

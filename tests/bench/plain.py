@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +54,9 @@ class PlainWay:
             for steps in self._environments().values():
                 _compile(buildah, container, steps[0])
             call(["buildah", *storage.argv, "commit", "--format", "oci", container, "localhost/plain:1"])
-        call(["skopeo", "copy", *self.compression, storage.reference("localhost/plain:1"), "oci:layout:1"], cwd=self.work)
+        call(
+            ["skopeo", "copy", *self.compression, storage.reference("localhost/plain:1"), "oci:layout:1"], cwd=self.work
+        )
 
     def _environments(self) -> dict[str, list[EnvironmentLayer]]:
         found: dict[str, list[EnvironmentLayer]] = {}
@@ -87,14 +88,3 @@ def _compile(buildah: Buildah, container: str, step: EnvironmentLayer) -> None:
         "--invalidation-mode", "unchecked-hash", f"{step.prefix}/lib/python{step.interpreter.version}",
     ]  # fmt: skip
     buildah.run(container, argv, check=False, user="0:0", workdir="/")  # 1 where a source does not compile
-
-
-def sizes(paths: Iterable[Path]) -> int:
-    """How many bytes these files have."""
-    return sum(path.stat().st_size for path in paths)
-
-
-def layout_size(work: Path) -> int:
-    """How many bytes the layout has that the plain way wrote."""
-    blobs: Sequence[Path] = list((work / "layout" / "blobs" / "sha256").iterdir())
-    return sizes(blobs)

@@ -18,9 +18,7 @@ from rattler import install as install_conda
 
 async def link(archives: list[Path], target: Path, prefix: str, cache: str) -> None:
     records = [await RepoDataRecord.from_package_archive(path) for path in archives]
-    await install_conda(
-        records, target, cache_dir=cache, alternative_target_prefix=prefix, show_progress=False
-    )
+    await install_conda(records, target, cache_dir=cache, alternative_target_prefix=prefix, show_progress=False)
 
 
 def main(asked: dict[str, Any]) -> None:

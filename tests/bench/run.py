@@ -39,7 +39,9 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure peel against the plain way.")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each long contender; short ones run 5 times at least")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="runs of each long contender; short ones run 5 times at least"
+    )
     parser.add_argument("--only", action="append", choices=list(CASES), help="this case alone; repeatable")
     parser.add_argument("--demo", type=Path, help="a directory that `peel demo` has filled; made anew by default")
     parser.add_argument("--work", type=Path, help="where to work; the system's temporary directory by default")
@@ -59,7 +61,9 @@ def _table(rows: list[Row]) -> str:
         target = "" if row.target is None else f"{row.target:g} {row.unit}"
         lines.append((row.what, row.against, f"{row.value:.2f} {row.unit}", target, row.verdict, row.detail))
     widths = [max(len(line[column]) for line in lines) for column in range(6)]
-    return "".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines)
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines
+    )
 
 
 def _document(rows: list[Row]) -> str:

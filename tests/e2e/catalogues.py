@@ -19,7 +19,7 @@ TINY = "tiny:1.0.0"
 
 _PYTHON = (
     "bzip2", "libexpat", "libffi", "liblzma", "libsqlite", "libuuid", "libzlib", "ncurses", "openssl",
-    "python", "readline",
+    "python", "readline", "zstd",
 )  # fmt: skip
 _IMAGE = """\
 schema: 1
@@ -116,8 +116,7 @@ def clone(peel: Peel, place: Path) -> Peel:
     Store(place / "store")
     for part in ("blobs", "layers"):
         _link_tree(peel.store / part, place / "store" / part)
-    for file in ("index.json", "isolation.json"):
-        shutil.copy(peel.store / file, place / "store" / file)
+    shutil.copy(peel.store / "index.json", place / "store" / "index.json")
     return replace(peel, catalogue=catalogue, store=place / "store")
 
 

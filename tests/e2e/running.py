@@ -117,6 +117,17 @@ def programs(place: Path, **scripts: str) -> Path:
     return place
 
 
+def path_without(place: Path, *absent: str) -> Path:
+    """A directory for PATH with all the programs of this machine but these."""
+    place.mkdir()
+    for folder in SYSTEM_PATH.split(":"):
+        for path in Path(folder).iterdir() if Path(folder).is_dir() else ():
+            link = place / path.name
+            if path.name not in absent and not link.is_symlink():
+                link.symlink_to(path)
+    return place
+
+
 def becomes_true(condition: Callable[[], object], what: str, *, within: float = 60.0) -> None:
     """Wait until something holds; fail after so many seconds."""
     deadline = time.monotonic() + within

@@ -17,7 +17,7 @@ import pytest
 
 from channels import Symlink, index, make_package, tamper
 from e2e.catalogues import TINY, Demo, contents_of, declare_channel, forget_artifacts, forget_layers
-from e2e.running import SYSTEM_PATH, Peel, containers_of, mounts_beneath, programs, refused
+from e2e.running import SYSTEM_PATH, Peel, containers_of, mounts_beneath, path_without, programs, refused
 
 NEXT = "tiny:1.0.1"
 
@@ -132,7 +132,7 @@ def test_a_registry_that_is_down_is_named(own_tiny: Peel, tmp_path: Path) -> Non
 
 def test_no_buildah_is_told_with_the_command_that_installs_it(own_tiny: Peel, tmp_path: Path) -> None:
     forget_layers(own_tiny)
-    path = path_without("buildah", tmp_path / "bin")
+    path = path_without(tmp_path / "bin", "buildah")
     with unharmed(own_tiny):
         refused(own_tiny.with_env(PATH=str(path)).run("build", TINY), 4, "buildah is not installed")
 
@@ -146,11 +146,9 @@ def test_a_buildah_that_is_too_old_is_told_of(own_tiny: Peel, tmp_path: Path) ->
 
 def test_a_machine_where_no_isolation_works_is_told_why_each_does_not(own_tiny: Peel, tmp_path: Path) -> None:
     forget_layers(own_tiny)
-    (own_tiny.store / "isolation.json").unlink()
-    fail = "echo 'not on this machine' >&2; exit 1"
-    broken = programs(tmp_path / "bin", runc=fail, crun=fail, unshare=fail)
+    path = path_without(tmp_path / "bin", "runc", "crun", "unshare")
     with unharmed(own_tiny):
-        refused(own_tiny.with_env(PATH=f"{broken}:{SYSTEM_PATH}").run("build", TINY), 4, "runc", "crun", "chroot")
+        refused(own_tiny.with_env(PATH=str(path)).run("build", TINY), 4, "runc: ", "crun: ", "chroot: ", "no isolation")
 
 
 @pytest.mark.parametrize("mebibytes", [25, 45, 90])
@@ -227,17 +225,6 @@ def closed_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def path_without(program: str, place: Path) -> Path:
-    """A directory for PATH with all the programs of this machine but one."""
-    place.mkdir()
-    for folder in SYSTEM_PATH.split(":"):
-        for path in Path(folder).iterdir() if Path(folder).is_dir() else ():
-            link = place / path.name
-            if path.name != program and not link.is_symlink():
-                link.symlink_to(path)
-    return place
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -17,7 +18,7 @@ from typer.core import TyperGroup
 
 from peel import __version__
 from peel.console import Console
-from peel.errors import PeelError
+from peel.errors import PeelError, UsageError
 
 if TYPE_CHECKING:
     from peel.store.catalogue import Catalogue
@@ -28,11 +29,25 @@ INTERRUPTED = 6
 _ORDER = ("lock", "build", "launch", "list", "show", "doctor", "demo")
 
 
+_UsageMistake: Any = typer.BadParameter.__mro__[1]  # click's UsageError, which typer has in a private module
+_OURS = {"-C", "--catalogue", "--store", "--version"}
+
+
 class _Verbs(TyperGroup):
     """Ends every verb the same way: an error and its hint on stderr, and the exit code of its kind."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         return [name for name in _ORDER if name in self.commands]
+
+    def main(self, args: Sequence[str] | None = None, *_args: Any, **extra: Any) -> NoReturn:
+        extra["standalone_mode"] = False  # else click words its own errors in its own way
+        given = list(sys.argv[1:] if args is None else args)
+        try:
+            ended = super().main(given or ["--help"], **extra)
+        except _UsageMistake as error:
+            Console().error(_as_usage(error))
+            ended = UsageError.exit_code
+        sys.exit(ended if isinstance(ended, int) else 0)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -56,8 +71,16 @@ class _Verbs(TyperGroup):
             raise typer.Exit(PeelError.exit_code) from None
 
 
+def _as_usage(mistake: Any) -> UsageError:
+    """What click found wrong, as every other error is told."""
+    option = getattr(mistake, "option_name", None)
+    path = mistake.ctx.command_path if mistake.ctx else "peel"
+    hint = f"{option} comes before the verb: peel {option} … VERB" if option in _OURS else f"{path} --help"
+    return UsageError(mistake.format_message(), hint=hint)
+
+
 app = typer.Typer(
-    cls=_Verbs, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+    cls=_Verbs, rich_markup_mode=None, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Lock a JupyterLab and its payload environments apart, and build bit-identical images from the locks.",
     epilog="Exit codes: 0 done, 1 something differs or a check failed, 2 usage, 3 bad document, 4 a tool failed, "

@@ -26,7 +26,8 @@ def build(
     ref: Ref,
     platform: PlatformName = None,
     to: Annotated[
-        str | None, typer.Option(metavar="oci:DIR[:TAG]", help="Write the image out as an OCI layout.")
+        str | None,
+        typer.Option(metavar="oci:DIR[:TAG]", help="Write an OCI layout; TAG is the image's by default."),
     ] = None,
     load: Annotated[bool, typer.Option("--load", help="Import the image for buildah and podman.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and build nothing.")] = False,
@@ -37,7 +38,7 @@ def build(
     from peel import report
     from peel.model.plan import make_plan
     from peel.workflow.output import parse_destination, write_out
-    from peel.workflow.record import keep_record
+    from peel.workflow.record import accept
     from peel.workflow.solve import set_channel_secrets
 
     console, where = Console(quiet=quiet), context.obj
@@ -49,7 +50,7 @@ def build(
     if dry_run:
         return report.show_plan(plan, store, console, json=json)
     built = build_plan(plan, store, console, set_channel_secrets(locks.lock.declared, os.environ))
-    keep_record(built, catalogue)
+    accept(built, catalogue, store)
     write_out(built, store, destination=destination, load=load, progress=console)
     return report.show_built(built, console, json=json)
 

@@ -16,7 +16,7 @@ from peel.console import Console
 @app.command()
 def demo(
     directory: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="Where the demo's catalogue goes; new or empty.")
+        Path, typer.Argument(metavar="DIR", help="Where the demo's catalogue goes; new or empty.")
     ] = Path("peel-demo"),
     serve: Annotated[bool, typer.Option("--serve", help="Leave the lab running at the end, until Ctrl-C.")] = False,
     online: Annotated[

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from peel.cli.app import Places
+from peel.errors import DocumentError, UsageError
 
 if TYPE_CHECKING:
     from peel.model.plan import Plan
@@ -37,18 +40,29 @@ PlatformName = Annotated[
 ]
 
 
+@contextmanager
+def _as_usage() -> Iterator[None]:
+    """What would be a bad document in a file is bad usage on the command line."""
+    try:
+        yield
+    except DocumentError as error:
+        raise UsageError(error.message, hint=error.hint) from None
+
+
 def platform_of(named: str | None) -> Platform:
-    """The platform that was named, else this machine's. Raises DocumentError for an unknown one."""
+    """The platform that was named, else this machine's. Raises UsageError for an unknown one."""
     from peel.model.values import Platform
 
-    return Platform(named) if named else Platform.from_machine(os.uname().machine)
+    with _as_usage():
+        return Platform(named) if named else Platform.from_machine(os.uname().machine)
 
 
 def ref_of(text: str) -> ImageRef:
-    """Read IMAGE:TAG. Raises DocumentError when it is not one."""
+    """Read IMAGE:TAG. Raises UsageError when it is not one."""
     from peel.model.values import ImageRef
 
-    return ImageRef.parse(text)
+    with _as_usage():
+        return ImageRef.parse(text)
 
 
 def locked_plan(where: Places, ref: ImageRef, platform: Platform) -> Plan:

@@ -11,6 +11,7 @@ from pathlib import Path
 from peel.errors import ArtifactError
 from peel.layers.conda_info import Info, Listed, read_info
 from peel.layers.conda_stream import Member, Part, members
+from peel.layers.prefix import FileMode
 from peel.model.entry import Kind
 
 _LINK_SCRIPT = re.compile(r"(?:bin|python-scripts)/(\.[^/]+-(?:post-link|pre-link|pre-unlink)\.sh)")
@@ -22,12 +23,14 @@ class PathFact:
     """A path of a package as packaged, relative to the prefix, before ``noarch: python`` placement.
 
     ``sha256`` is hexadecimal, None where an old archive gives none; ``size`` is in bytes, before prefix replacement.
+    ``room`` is how many bytes a prefix may have, where a binary holds one.
     """
 
     path: str
     sha256: str | None
     size: int
     kind: Kind
+    room: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +104,17 @@ def _read_payload(archive: Path, file_name: str, wanted: set[str], hashes: dict[
 def _path_fact(item: Listed, found: Mapping[str, Member], file_name: str) -> PathFact:
     member = found.get(item.path)
     if item.type is not None:
-        return PathFact(item.path, item.sha256, item.size or 0, _KINDS[item.type])
+        return PathFact(item.path, item.sha256, item.size or 0, _KINDS[item.type], _room(item))
     if member is None:
         raise ArtifactError(f"{file_name}: {item.path!r} is listed but not there", hint="the archive may be truncated")
     kind = Kind.FILE if member.kind is Kind.HARDLINK else member.kind
-    return PathFact(item.path, item.sha256, member.size, kind)
+    return PathFact(item.path, item.sha256, member.size, kind, _room(item))
+
+
+def _room(item: Listed) -> int | None:
+    if item.rule is None or item.rule.mode is not FileMode.BINARY:
+        return None
+    return len(item.rule.placeholder.encode())
 
 
 def _script_name(path: str) -> str:

@@ -75,6 +75,7 @@ def _reason(fault: Any, model: type[BaseModel], place: Path) -> str:
     if fault["type"] == "missing":
         return "missing"
     reason: str = fault["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+    reason = reason.replace("a valid tuple", "a list")
     shown = fault.get("input")
     return f"{reason}, not {shown!r}" if isinstance(shown, str | int | float) else reason
 

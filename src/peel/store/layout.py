@@ -25,9 +25,14 @@ _EMPTY: Final = canonical_json({"schemaVersion": 2, "manifests": []})
 
 def open_layout(root: Path) -> None:
     """Make a directory a layout, if it is none yet. Raises UsageError for one that holds other things."""
+    refuse_foreign(root)
+    make_layout(root)
+
+
+def refuse_foreign(root: Path) -> None:
+    """Raise UsageError for a place that holds other things than a layout."""
     if not root.joinpath(_MARKER).exists() and root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UsageError(f"{root} is not empty and is no OCI layout", hint="name a new or empty directory")
-    make_layout(root)
 
 
 def make_layout(root: Path) -> None:

@@ -10,10 +10,11 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from peel.errors import DocumentError, ToolError
+from peel.errors import ArtifactError, DocumentError, ToolError
 from peel.model.declared import DeclaredEnvironment
 from peel.model.secrets import redact
 from peel.tools import process
@@ -22,6 +23,7 @@ from peel.tools.micromamba import Solver
 _ENVIRONMENT = "environment.yml"
 _LOCK = "conda-lock.yml"
 _NOISE = re.compile(r"\s*$|(INFO|WARNING|DEBUG):|Locking dependencies|The above exception |During handling of ")
+_BAD_SPEC = re.compile(r"InvalidMatchSpec: Invalid spec '([^']*)': (.*)")
 _EXPLAINED = re.compile(r'"solver_problems":\s*(\[.*?\])\s*[,}]', re.DOTALL)
 
 
@@ -131,7 +133,25 @@ def _failure(environment: DeclaredEnvironment, command: process.Command, done: p
             f"nothing satisfies the environment {environment.name!r}; the solver says:\n{told}",
             hint="loosen the spec that it names, or add a channel that has the package",
         )
+    if refused := _BAD_SPEC.search(said):
+        return DocumentError(
+            f"environment {environment.name!r}: {refused[1]!r} is no package spec: {refused[2].strip()}",
+            hint="write NAME, NAME VERSION or NAME >=VERSION, as conda has them",
+        )
+    if critical := _critical(said):
+        return ArtifactError(f"the environment {environment.name!r} cannot be solved: {critical[0]}", hint=critical[1])
     return process.failure(command, process.Completed(done.status, b"", "\n".join(reasons(said)).encode()))
+
+
+def _critical(said: str) -> tuple[str, str] | None:
+    """What the solver itself called critical, and what else it said of it: a channel that cannot be read, as a rule."""
+    lines = said.splitlines()
+    starts = [number for number, line in enumerate(lines) if line.startswith("critical libmamba ")]
+    if not starts:
+        return None
+    more = takewhile(lambda line: line.startswith("    "), lines[starts[-1] + 1 :])
+    detail = " ".join(redact(line.strip()) for line in more)
+    return redact(lines[starts[-1]].removeprefix("critical libmamba ")), detail or "see that the channel is up"
 
 
 def reasons(said: str) -> Sequence[str]:

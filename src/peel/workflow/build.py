@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
+from typing import Final
 
 from peel.errors import DocumentError, ToolError
 from peel.layers.compress import compression_here
@@ -26,6 +27,9 @@ from peel.model.values import Digest
 from peel.store.store import LayerRecord, Store
 from peel.workflow.base import fetch_base
 from peel.workflow.layers import LayerMaker
+
+PLAN_ANNOTATION: Final = "io.peel-images.plan"
+"""Where an image's manifest and labels say which plan it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Built:
 
 
 def build_image(plan: Plan, *, store: Store, make_layers: LayerMaker, formats: Formats, progress: Progress) -> Built:
-    """Make what the store lacks, then config and manifest; the image is in the store afterwards.
+    """Make what the store lacks, then config and manifest; all of it is in the store afterwards, under no name yet.
 
     Raises DocumentError for a lock of formats that this peel does not write, ArtifactError for what cannot be had or
     is not what the lock says, ToolError when a program fails.
@@ -86,7 +90,6 @@ def build_image(plan: Plan, *, store: Store, make_layers: LayerMaker, formats: F
     store.blobs.put_bytes(config)
     store.blobs.put_bytes(manifest)
     descriptor = describe(MANIFEST, manifest)
-    store.set_image(plan.ref, plan.platform, descriptor)
     return Built(plan, descriptor, Digest.of(config), layers, base, monotonic() - began)
 
 
@@ -149,5 +152,5 @@ def _annotations(plan: Plan) -> dict[str, str]:
         "org.opencontainers.image.version": plan.ref.tag,
         "org.opencontainers.image.base.name": plan.base.reference,
         "org.opencontainers.image.base.digest": str(plan.base.digest),
-        "io.peel-images.plan": str(plan.digest),
+        PLAN_ANNOTATION: str(plan.digest),
     }

@@ -25,7 +25,7 @@ from peel.tools.micromamba import find_solver
 from peel.workflow.build import Built
 from peel.workflow.launch import KernelCheck
 from peel.workflow.lock import LockOptions, lock_image
-from peel.workflow.record import keep_record, refuse_differences
+from peel.workflow.record import accept, refuse_differences
 from peel.workflow.trial import check_image
 
 REF: Final = ImageRef("demo-lab", "r1_0_0")
@@ -89,7 +89,7 @@ def run_demo(directory: Path, *, online: bool, build: Build, progress: Progress)
         plan = make_plan(catalogue.lock_set(REF), Platform.from_machine(os.uname().machine))
         progress.step(f"building {REF}")
         built = build(plan, store, progress)
-        keep_record(built, catalogue)
+        accept(built, catalogue, store)
         _build_again(plan, built, directory, build, progress)
     checks = check_image(plan, store, port=None, home=None, progress=progress)
     if not all(check.passed for check in checks):

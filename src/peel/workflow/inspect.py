@@ -27,7 +27,8 @@ class Inspected:
     """A locked package whose archive has been read.
 
     ``size`` is the archive's, in bytes; ``timestamp`` in seconds; ``paths`` maps where each file will lie, relative to
-    the prefix, to the sha256 of its packaged bytes in hexadecimal (None where an old package does not say).
+    the prefix, to the sha256 of its packaged bytes in hexadecimal (None where an old package does not say). ``room`` is
+    how many bytes the prefix may have, by the binaries that hold one.
     """
 
     package: CondaLockPackage
@@ -36,6 +37,7 @@ class Inspected:
     timestamp: int | None
     paths: Mapping[str, str | None]
     link_scripts: Mapping[str, str]
+    room: Mapping[str, int]
 
 
 def inspect_packages(
@@ -79,17 +81,18 @@ def _inspect(
 ) -> Inspected:
     archive = store.blobs.path(digest)
     read = _read_wheel if package.manager == "pip" else _read_conda
-    timestamp, paths, link_scripts = read(archive, package.file_name, python)
+    timestamp, paths, link_scripts, room = read(archive, package.file_name, python)
     advance(1)
-    return Inspected(package, digest, archive.stat().st_size, timestamp, paths, link_scripts)
+    return Inspected(package, digest, archive.stat().st_size, timestamp, paths, link_scripts, room)
 
 
-_Contents = tuple[int | None, Mapping[str, str | None], Mapping[str, str]]
+_Contents = tuple[int | None, Mapping[str, str | None], Mapping[str, str], Mapping[str, int]]
 
 
 def _read_conda(archive: Path, file_name: str, python: PythonVersion | None) -> _Contents:
     facts = read_facts(archive, file_name)
-    return facts.timestamp, installed_paths(facts, python), dict(facts.link_scripts)
+    room = {path.path: path.room for path in facts.paths if path.room is not None}
+    return facts.timestamp, installed_paths(facts, python), dict(facts.link_scripts), room
 
 
 def _read_wheel(archive: Path, file_name: str, python: PythonVersion | None) -> _Contents:
@@ -98,7 +101,7 @@ def _read_wheel(archive: Path, file_name: str, python: PythonVersion | None) -> 
             f"{file_name} is a wheel, but the environment has no conda python", hint="add python to its dependencies"
         )
     facts = read_wheel_facts(archive, file_name)
-    return None, installed_wheel_paths(facts, python), {}
+    return None, installed_wheel_paths(facts, python), {}, {}
 
 
 def decide_owners(environment: DeclaredEnvironment, found: Sequence[Inspected], origin: str) -> Mapping[str, str]:
@@ -130,6 +133,23 @@ def refuse_link_scripts(environment: DeclaredEnvironment, found: Sequence[Inspec
             + "\n".join(refused),
             hint="read each; where all works without it, name its package and sha256 under skip_link_scripts",
         )
+
+
+def refuse_long_prefix(environment: DeclaredEnvironment, found: Sequence[Inspected], origin: str) -> None:
+    """A binary keeps the prefix in the space that its build left for one. Raises ArtifactError for the tightest."""
+    tightest = min(((room, item, path) for item in found for path, room in item.room.items()), key=_room, default=None)
+    if tightest is not None and len(environment.prefix.encode()) > tightest[0]:
+        room, item, path = tightest
+        raise ArtifactError(
+            f"{origin}: the prefix {environment.prefix} is too long for {path} of {item.package.file_name}, "
+            f"which has room for {room} bytes",
+            hint="choose a shorter prefix",
+        )
+
+
+def _room(tight: tuple[int, Inspected, str]) -> tuple[int, str, str]:
+    room, item, path = tight
+    return room, item.package.name, path
 
 
 def _refuse_undecided(

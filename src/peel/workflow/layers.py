@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import stat
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -228,12 +229,20 @@ def _pool() -> Iterator[Executor]:
     """Processes that leave an interrupt to the parent, which then starts nothing more."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    pool = ProcessPoolExecutor(os.cpu_count() or 1, mp_context=context, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(os.cpu_count() or 1, mp_context=context, initializer=_belong_to_parent)
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
+def _belong_to_parent() -> None:
+    """Leave interrupts to the parent; but end with it, even if it is killed: else a worker would wait for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)

@@ -34,7 +34,7 @@ from peel.store.store import Store
 from peel.tools.conda_lock import CondaLock
 from peel.workflow.agreement import refuse_recorded
 from peel.workflow.base import fetch_base, glibc_of, pin_base
-from peel.workflow.inspect import Inspected, inspect_packages, refuse_link_scripts
+from peel.workflow.inspect import Inspected, inspect_packages, refuse_link_scripts, refuse_long_prefix
 from peel.workflow.pin import Inspections, pin_layers
 from peel.workflow.solve import Before, solve
 
@@ -74,8 +74,9 @@ def lock_image(
     """
     refuse_recorded(ref, catalogue)
     declared = catalogue.declared(ref.image)
-    previous = _previous(ref, catalogue)
-    before = _before_update(ref, declared, catalogue, options.update) if options.update else {}
+    source = _source(ref, catalogue)
+    previous = catalogue.image_lock(source) if source else None
+    before = _before_update(source, declared, catalogue, options.update) if options.update else {}
     bases = _bases(declared, previous if options.update else None, store, progress)
     locks = solve(
         declared, {platform: base.glibc for platform, base in bases.items()},
@@ -97,11 +98,13 @@ def lock_image(
     return Locked(ref, lock, changed)
 
 
-def _previous(ref: ImageRef, catalogue: Catalogue) -> ImageLock | None:
-    """The lock whose grouping is taken over: the tag's own, else the image's newest."""
-    tags = [ref.tag] if catalogue.has_lock(ref) else catalogue.tags(ref.image)
-    locks = [catalogue.image_lock(ImageRef(ref.image, tag)) for tag in tags]
-    return max(locks, key=lambda lock: (lock.epoch, lock.tag), default=None)
+def _source(ref: ImageRef, catalogue: Catalogue) -> ImageRef | None:
+    """The lock set that grouping, and an update, start from: the tag's own, else the image's newest."""
+    if catalogue.has_lock(ref):
+        return ref
+    locks = [catalogue.image_lock(ImageRef(ref.image, tag)) for tag in catalogue.tags(ref.image)]
+    newest = max(locks, key=lambda lock: (lock.epoch, lock.tag), default=None)
+    return ImageRef(newest.image, newest.tag) if newest else None
 
 
 def _bases(declared: Declared, kept: ImageLock | None, store: Store, progress: Progress) -> dict[str, LockedBase]:
@@ -119,11 +122,11 @@ def _locked_base(reference: str, platform: Platform, store: Store, progress: Pro
 
 
 def _before_update(
-    ref: ImageRef, declared: Declared, catalogue: Catalogue, update: Sequence[str]
+    ref: ImageRef | None, declared: Declared, catalogue: Catalogue, update: Sequence[str]
 ) -> Mapping[str, Before]:
     """Each environment's lock as it is. Raises UsageError when an update makes no sense."""
-    if not catalogue.has_lock(ref):
-        raise UsageError(f"{ref} is not locked, so there is nothing to update", hint=f"peel lock {ref}")
+    if ref is None:
+        raise UsageError("the image is not locked, so there is nothing to update", hint="lock it without --update")
     if changed := differences(catalogue.image_lock(ref).declared, declared):
         raise UsageError(
             f"declarations changed since {ref} was locked: {changed[0]}", hint=f"lock it anew: peel lock {ref}"
@@ -155,8 +158,10 @@ def _inspect(
     inspected = inspect_packages(wanted, store, secrets, progress)
     for environment in declared.environments:
         for platform in declared.platforms:
-            refuse_link_scripts(environment, inspected[platform, environment.name], f"{environment.name} on {platform}")
-            _refuse_incomplete(environment, inspected[platform, environment.name])
+            found, origin = inspected[platform, environment.name], f"{environment.name} on {platform}"
+            refuse_link_scripts(environment, found, origin)
+            refuse_long_prefix(environment, found, origin)
+            _refuse_incomplete(environment, found)
     return inspected
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from peel.errors import UsageError
 from peel.model.progress import Progress
-from peel.store.layout import export_layout
+from peel.store.layout import export_layout, refuse_foreign
 from peel.store.store import Store
 from peel.workflow.build import Built
 from peel.workflow.containers import load_image
@@ -26,11 +26,16 @@ class Destination:
 
 
 def parse_destination(text: str, tag: str) -> Destination:
-    """Read ``oci:DIR[:TAG]``; ``tag`` is what it gets when none is named. Raises UsageError."""
+    """Read ``oci:DIR[:TAG]``; ``tag`` is what it gets when none is named.
+
+    Raises UsageError, also for a directory that holds other things.
+    """
     found = _DESTINATION.fullmatch(text)
     if found is None:
         raise UsageError(f"not a place to write an image to: {text!r}", hint="write oci:DIR or oci:DIR:TAG")
-    return Destination(Path(found["directory"]).absolute(), found["tag"] or tag)
+    directory = Path(found["directory"]).absolute()
+    refuse_foreign(directory)
+    return Destination(directory, found["tag"] or tag)
 
 
 def write_out(built: Built, store: Store, *, destination: Destination | None, load: bool, progress: Progress) -> None:

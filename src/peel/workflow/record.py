@@ -9,14 +9,21 @@ from peel.errors import DifferenceError
 from peel.model.lockset import Record, RecordedImage
 from peel.model.plan import Plan
 from peel.store.catalogue import Catalogue
+from peel.store.store import Store
 from peel.workflow.build import Built
 
 
-def keep_record(built: Built, catalogue: Catalogue) -> bool:
-    """Write what a build gave if it is its platform's first, else see that it agrees; says whether it was the first.
+def accept(built: Built, catalogue: Catalogue, store: Store) -> bool:
+    """Let a build stand for its address: recorded if it is its platform's first, else only if the record agrees.
 
-    Raises DifferenceError naming what differs.
+    Says whether it was the first. Raises DifferenceError naming what differs; the address stands for what it did then.
     """
+    first = _keep_record(built, catalogue)
+    store.set_image(built.plan.ref, built.plan.platform, built.manifest)
+    return first
+
+
+def _keep_record(built: Built, catalogue: Catalogue) -> bool:
     plan = built.plan
     record = catalogue.record(plan.ref)
     recorded = record.platforms.get(plan.platform.subdir) if record else None

@@ -57,7 +57,8 @@ def solve(
 def _without_secrets(data: bytes, secrets: Mapping[str, str], environment: DeclaredEnvironment) -> bytes:
     """The lock with the names of variables where a channel's URL had their values."""
     for name, value in sorted(secrets.items()):
-        data = data.replace(value.encode(), f"${{{name}}}".encode())
+        whole = rb"(?<=[/:@])" + re.escape(value.encode()) + rb"(?=[/:@])"  # a part of a URL, never of a word
+        data = re.sub(whole, f"${{{name}}}".encode(), data)
     if any(_CREDENTIALS.search(found[0]) for found in _URL.finditer(data)):
         raise DocumentError(
             f"the lock of {environment.name!r} would hold a password or token of a channel",

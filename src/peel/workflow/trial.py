@@ -8,9 +8,12 @@ from pathlib import Path
 
 from peel.errors import UsageError
 from peel.model.oci import Descriptor
+from peel.model.oci_parse import parse_manifest
 from peel.model.plan import EnvironmentLayer, Plan
 from peel.model.progress import Progress
 from peel.store.store import Store
+from peel.tools import system
+from peel.workflow.build import PLAN_ANNOTATION
 from peel.workflow.containers import chosen_buildah, import_image
 from peel.workflow.launch import ExpectedKernel, KernelCheck, Running, check, launch
 
@@ -42,6 +45,7 @@ def check_image(
 
 @contextmanager
 def _running(plan: Plan, store: Store, *, port: int | None, home: Path | None, progress: Progress) -> Iterator[Running]:
+    system.free_port(port)  # before the work, not after it
     image = built_image(plan, store)
     engine = chosen_buildah(store)
     progress.step(f"starting the lab (isolation: {engine.isolation.name})")
@@ -50,10 +54,13 @@ def _running(plan: Plan, store: Store, *, port: int | None, home: Path | None, p
 
 
 def built_image(plan: Plan, store: Store) -> Descriptor:
-    """The manifest of a plan that has been built. Raises UsageError when the store has none."""
+    """The manifest of a plan that has been built. Raises UsageError when the store has none, or another plan's."""
     found = store.image(plan.ref, plan.platform)
     if found is None:
         raise UsageError(f"{plan.ref} is not built in this store", hint=f"peel build {plan.ref}")
+    manifest = parse_manifest(store.blobs.read(found.digest), str(plan.ref))
+    if dict(manifest.annotations).get(PLAN_ANNOTATION) != str(plan.digest):
+        raise UsageError(f"{plan.ref} was locked again since it was built", hint=f"peel build {plan.ref}")
     return found
 
 
