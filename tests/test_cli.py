@@ -87,11 +87,11 @@ def test_the_version_is_one_line() -> None:
         (["lock", "lab:r1", "--nosuchoption"], 2),
         (["lock", "lab:r1", "--epoch", "-1"], 2),
         (["launch", "lab:r1", "--port", "70000"], 2),
-        (["lock", "lab"], 3),
-        (["lock", "lab:"], 3),
-        (["lock", "../lab:r1"], 3),
+        (["lock", "lab"], 2),
+        (["lock", "lab:"], 2),
+        (["lock", "../lab:r1"], 2),
         (["show", "lab:r1"], 3),
-        (["show", "LAB:r1"], 3),
+        (["show", "LAB:r1"], 2),
         (["build", "lab:r1"], 3),
         (["launch", "lab:r1"], 3),
         (["lock", "lap:r1"], 3),
@@ -233,10 +233,10 @@ def test_check_and_lock_speak_json(tiny: Tiny) -> None:
     assert json_of(tiny, "lock", "--check", str(REF))["agrees"] is True
 
 
-@pytest.mark.parametrize("platform", ["linux-aarch64", "win-64"])
-def test_a_platform_that_is_not_locked_is_told(tiny: Tiny, platform: str) -> None:
+@pytest.mark.parametrize(("platform", "status"), [("linux-aarch64", 3), ("win-64", 2)])
+def test_a_platform_that_is_not_locked_is_told(tiny: Tiny, platform: str, status: int) -> None:
     tiny.lock_simply()
-    failed(peel(tiny, "build", str(REF), "--platform", platform), 3)
+    failed(peel(tiny, "build", str(REF), "--platform", platform), status)
 
 
 @pytest.mark.parametrize("to", ["dir:x", "x", "oci:", "oci:a:b:c"])

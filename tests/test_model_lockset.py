@@ -13,7 +13,7 @@ from peel.model.lockset import ImageLock, join
 from peel.model.values import ImageRef, Platform
 
 PYTHON, NUMPY = locked("python", "3.13.1"), locked("numpy", depends=["python"])
-LOCK = make_lock(make_declared(), {"lab": [group("python", PYTHON), group("shared-0", NUMPY)]})
+LOCK = make_lock(make_declared(), {"lab": [group("python", PYTHON), group("shared/0", NUMPY)]})
 
 
 def refused(lock: ImageLock, packages: Sequence[CondaLockPackage], ref: ImageRef = REF) -> DocumentError:

@@ -22,8 +22,8 @@ PAYLOAD_PYTHON = locked("python", "3.11.9")
 KERNEL = locked("ipykernel", "7.0", depends=["python"])
 PACKAGES = {"lab": [PYTHON, OPENSSL, LAB], "science": [PAYLOAD_PYTHON, KERNEL]}
 LAYERS = {
-    "lab": [group("python", PYTHON), group("shared-0", LAB, OPENSSL)],
-    "science": [group("python", PAYLOAD_PYTHON), group("shared-3", KERNEL)],
+    "lab": [group("python", PYTHON), group("shared/0", LAB, OPENSSL)],
+    "science": [group("python", PAYLOAD_PYTHON), group("shared/3", KERNEL)],
 }
 
 
@@ -118,7 +118,7 @@ def test_another_prefix_makes_other_layers_of_that_environment_only() -> None:
 
 def test_another_python_makes_other_layers_of_everything_it_compiles() -> None:
     newer = locked("python", "3.11.10")
-    layers = {**LAYERS, "science": [group("python", newer), group("shared-3", KERNEL)]}
+    layers = {**LAYERS, "science": [group("python", newer), group("shared/3", KERNEL)]}
     lock = make_lock(make_declared("science"), layers)
     plan = make_plan(join(REF, lock, {**PACKAGES, "science": [newer, KERNEL]}, "x"), LINUX)
     assert [a == b for a, b in zip(keys(plan), keys(planned()), strict=True)] == [True, True, False, False, True]
@@ -169,7 +169,7 @@ def test_the_base_is_pulled_by_digest_alone() -> None:
 
 
 def test_an_environment_without_python_has_no_interpreter_and_no_kernel() -> None:
-    layers = {**LAYERS, "science": [group("shared-3", KERNEL)]}
+    layers = {**LAYERS, "science": [group("shared/3", KERNEL)]}
     lock = make_lock(make_declared("science"), layers)
     plan = make_plan(join(REF, lock, {**PACKAGES, "science": [KERNEL]}, "x"), LINUX)
     glue = plan.layers[-1]

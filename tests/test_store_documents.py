@@ -53,7 +53,7 @@ def test_the_nearest_key_is_named_as_people_write_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ("platforms: linux-64", ":3: platforms: should be a valid tuple, not 'linux-64'"),
+        ("platforms: linux-64", ":3: platforms: should be a list, not 'linux-64'"),
         ("launch: {port: '8888'}", ":3: launch.port: should be a valid integer, not '8888'"),
         ("launch: {port: 70000}", ":3: launch.port: should be less than or equal to 65535, not 70000"),
         ("payloads:\n- science\n- 7", ":5: payloads[1]: should be a valid string, not 7"),

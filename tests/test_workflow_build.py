@@ -65,11 +65,8 @@ def test_layers_lie_on_the_base_in_the_order_of_the_plan(tiny: Tiny) -> None:
     assert [entry["created_by"] for entry in config["history"][1:]] == [f"peel: {text}" for text in maker.made]
 
 
-def test_the_image_is_whole_in_the_store_under_its_address(tiny: Tiny) -> None:
+def test_the_image_is_whole_in_the_store(tiny: Tiny) -> None:
     built = build(tiny)
-    found = tiny.store.image(REF, Platform("linux-64"))
-    assert found is not None
-    assert found.digest == built.manifest.digest
     assert all(tiny.store.blobs.has(blob.digest) for blob in needed_blobs(tiny.store.blobs, built.manifest))
 
 
@@ -135,7 +132,7 @@ def test_another_compressors_version_is_refused_unless_there_is_nothing_to_compr
     assert all(layer.reused for layer in build(tiny).layers)
 
 
-def test_a_build_that_fails_leaves_no_image_and_the_store_good(tiny: Tiny) -> None:
+def test_a_build_that_fails_leaves_the_store_good_and_keeps_what_was_made(tiny: Tiny) -> None:
     class Failing(SmallLayers):
         def __call__(self, plan: Plan, missing: Sequence[LayerStep], base: BaseImage) -> None:
             super().__call__(plan, missing[:1], base)
@@ -143,7 +140,6 @@ def test_a_build_that_fails_leaves_no_image_and_the_store_good(tiny: Tiny) -> No
 
     with pytest.raises(ToolError, match="full"):
         build(tiny, Failing(tiny.store))
-    assert tiny.store.image(REF, Platform("linux-64")) is None
     maker = SmallLayers(tiny.store)
     build(tiny, maker)
     assert len(maker.made) == len(planned(tiny).layers) - 1

@@ -9,8 +9,9 @@ import pytest
 
 from peel.errors import DifferenceError, DocumentError
 from peel.model.lockset import RecordedImage, RecordedLayer
-from peel.model.values import Digest
-from peel.workflow.record import keep_record, refuse_differences
+from peel.model.oci import MANIFEST, describe
+from peel.model.values import Digest, Platform
+from peel.workflow.record import accept, refuse_differences
 from test_workflow_build import build, planned
 from tiny import REF, Tiny
 
@@ -44,9 +45,9 @@ def differences(tiny: Tiny, old: RecordedImage, new: RecordedImage) -> list[str]
 
 def test_the_first_build_is_recorded_and_the_second_agrees(tiny: Tiny) -> None:
     built = build(tiny)
-    assert keep_record(built, tiny.catalogue)
+    assert accept(built, tiny.catalogue, tiny.store)
     record = (tiny.lock_set / "record.json").read_bytes()
-    assert not keep_record(build(tiny), tiny.catalogue)
+    assert not accept(build(tiny), tiny.catalogue, tiny.store)
     assert (tiny.lock_set / "record.json").read_bytes() == record
     found = tiny.catalogue.record(REF)
     assert found is not None
@@ -55,11 +56,23 @@ def test_the_first_build_is_recorded_and_the_second_agrees(tiny: Tiny) -> None:
 
 def test_a_build_that_differs_is_told_and_the_record_stays(tiny: Tiny) -> None:
     built = build(tiny)
-    keep_record(built, tiny.catalogue)
+    accept(built, tiny.catalogue, tiny.store)
     record = (tiny.lock_set / "record.json").read_bytes()
     with pytest.raises(DifferenceError, match="config"):
-        keep_record(replace(built, config=Digest.of(b"other")), tiny.catalogue)
+        accept(replace(built, config=Digest.of(b"other")), tiny.catalogue, tiny.store)
     assert (tiny.lock_set / "record.json").read_bytes() == record
+
+
+def test_an_address_stands_for_a_build_only_once_it_agrees(tiny: Tiny) -> None:
+    built = build(tiny)
+    assert tiny.store.image(REF, Platform("linux-64")) is None
+    accept(built, tiny.catalogue, tiny.store)
+    other = describe(MANIFEST, b"another build")
+    with pytest.raises(DifferenceError, match="manifest"):
+        accept(replace(built, manifest=other), tiny.catalogue, tiny.store)
+    found = tiny.store.image(REF, Platform("linux-64"))
+    assert found is not None
+    assert found.digest == built.manifest.digest
 
 
 def test_a_layer_with_other_contents_is_named(tiny: Tiny) -> None:
@@ -87,4 +100,4 @@ def test_a_damaged_record_is_one_error(tiny: Tiny) -> None:
     with pytest.raises(
         DocumentError, match=r"lockfiles/lab/r1_0_0/record.json:1: platforms.linux-64.manifest: missing"
     ):
-        keep_record(build(tiny), tiny.catalogue)
+        accept(build(tiny), tiny.catalogue, tiny.store)

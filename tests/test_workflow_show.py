@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from peel.errors import DocumentError
-from peel.workflow.record import keep_record
+from peel.workflow.record import accept
 from peel.workflow.show import list_images, show_image
 from test_workflow_build import build
 from tiny import REF, Tiny
@@ -26,7 +26,7 @@ def test_an_image_without_a_lock_is_listed_as_declared(tiny: Tiny) -> None:
 def test_every_tag_is_listed_and_a_built_one_with_its_manifest(tiny: Tiny) -> None:
     tiny.lock_simply()
     built = build(tiny)
-    keep_record(built, tiny.catalogue)
+    accept(built, tiny.catalogue, tiny.store)
     (listed,) = list_images(tiny.catalogue)
     assert listed.as_json()["manifest"] == str(built.manifest.digest)
 
@@ -44,7 +44,7 @@ def test_what_is_locked_is_shown_before_and_after_it_is_built(tiny: Tiny) -> Non
     assert [package.name for package in before.packages("lab")] == ["jupyterlab", "python"]
     assert all(layer.recorded is None for layer in before.layers)
     built = build(tiny)
-    keep_record(built, tiny.catalogue)
+    accept(built, tiny.catalogue, tiny.store)
     (after,) = show_image(REF, tiny.catalogue)
     assert after.manifest == str(built.manifest.digest)
     assert [layer.recorded.contents for layer in after.layers if layer.recorded] == [

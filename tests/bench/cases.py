@@ -49,7 +49,7 @@ def cold_build(bench: Bench) -> Iterator[Row]:
     yield Row(
         "cold build, one run", f"{against} (zstd -3)", ours / theirs, "x", 0.5, f"{ours:.1f} s and {theirs:.1f} s"
     )
-    zstd.prepare()  # removes its containers
+    zstd.clear()
 
 
 def warm_build(bench: Bench) -> Iterator[Row]:
@@ -101,7 +101,7 @@ def recorded(step: LayerStep, plan: Plan, store: Store) -> LayerRecord:
 
 
 def memory(bench: Bench) -> Iterator[Row]:
-    """The peak of a cold build, all processes together; then the same with one large package, and a twice as large one."""
+    """The peak of a cold build, all processes together; then with a large package, and with one twice as large."""
     cold = bench.demo.with_store(bench.work / "cold")
     copy_store(bench.demo.store, cold.store)
     yield _peak("memory of a cold build", cold, str(REF))

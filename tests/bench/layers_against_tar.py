@@ -43,13 +43,16 @@ def unpack(layers: Sequence[LayerRecord], store: Store, root: Path) -> Tree:
 
 
 def _unpack_one(blob: Path, root: Path) -> Layer:
-    with blob.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed) as stream:
-        with tarfile.open(fileobj=stream, mode="r|") as tar:
-            entries = []
-            for info in tar:
-                tar.extract(info, root, filter="tar")
-                entries.append(_entry(info, root))
-            return tuple(entries)
+    entries = []
+    with (
+        blob.open("rb") as packed,
+        zstandard.ZstdDecompressor().stream_reader(packed) as stream,
+        tarfile.open(fileobj=stream, mode="r|") as tar,
+    ):
+        for info in tar:
+            tar.extract(info, root, filter="tar")
+            entries.append(_entry(info, root))
+    return tuple(entries)
 
 
 def _entry(info: tarfile.TarInfo, root: Path) -> Entry:

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from channels import PLACEHOLDER, File, index, make_package
 from measuring import call
 
+from channels import PLACEHOLDER, File, index, make_package
 from peel.layers.archive import read_facts
 from peel.layers.conda_stream import Part, members
 from peel.model.entry import Kind
-from peel.model.plan import Plan, make_plan
-from peel.model.values import ImageRef, Platform
+from peel.model.plan import Plan, layer_key, make_plan
+from peel.model.values import Digest, ImageRef, Platform
 from peel.store.catalogue import Catalogue
 from peel.store.store import Store
 
@@ -120,9 +120,7 @@ def forget_layers(place: Place, ref: ImageRef, other_than: ImageRef) -> Callable
     return forget
 
 
-def _keys(place: Place, ref: ImageRef) -> Iterator[object]:
-    from peel.model.plan import layer_key  # noqa: PLC0415
-
+def _keys(place: Place, ref: ImageRef) -> Iterator[Digest]:
     plan = place.plan(ref)
     return (layer_key(step, plan) for step in plan.layers)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +30,18 @@ class PlainWay:
     work: Path
     compression: tuple[str, ...] = ()
 
+    def clear(self) -> None:
+        """Leave nothing: no container, no mount, no file."""
+        if (self.work / "containers").exists():
+            storage = self._buildah().storage
+            call(["buildah", *storage.argv, "rm", "--all"])
+            # buildah mounts its directory onto itself, and now and then leaves it so
+            subprocess.run(["umount", "--lazy", f"{storage.root}/overlay"], stderr=subprocess.DEVNULL, check=False)
+        shutil.rmtree(self.work, ignore_errors=True)
+
     def prepare(self) -> None:
         """An empty place, archives under the names that they are installed by, and an isolation that works."""
-        if (self.work / "containers").exists():
-            call(["buildah", *self._buildah().storage.argv, "rm", "--all"])
-        shutil.rmtree(self.work, ignore_errors=True)
+        self.clear()
         self.work.mkdir(parents=True)
         for name, steps in self._environments().items():
             archives = self.work / "archives" / name

@@ -1,4 +1,7 @@
-"""Installs archives with py-rattler, and wheels with PyPA installer; a process of its own, for rattler may crash at exit."""
+"""Installs archives with py-rattler, and wheels with PyPA installer.
+
+A process of its own, which ends in ``os._exit``: rattler may crash when the interpreter ends.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from rattler import RepoDataRecord
 from rattler import install as install_conda
 
 
-async def link(archives: list[Path], target: Path, prefix: str, cache: str) -> None:
+async def link(archives: list[Path], target: Path, prefix: str, cache: Path) -> None:
     records = [await RepoDataRecord.from_package_archive(path) for path in archives]
     await install_conda(records, target, cache_dir=cache, alternative_target_prefix=prefix, show_progress=False)
 
@@ -24,7 +27,9 @@ async def link(archives: list[Path], target: Path, prefix: str, cache: str) -> N
 def main(asked: dict[str, Any]) -> None:
     archives = sorted(Path(asked["archives"]).iterdir())
     target = Path(asked["target"])
-    asyncio.run(link([path for path in archives if path.suffix != ".whl"], target, asked["prefix"], asked["cache"]))
+    asyncio.run(
+        link([path for path in archives if path.suffix != ".whl"], target, asked["prefix"], Path(asked["cache"]))
+    )
     home = target / "lib" / f"python{asked['python']}" / "site-packages"
     for wheel in (path for path in archives if path.suffix == ".whl"):
         places = {"purelib": home, "platlib": home, "scripts": target / "bin", "data": target, "headers": target}

@@ -21,10 +21,14 @@ from cases import CASES, Bench
 from material import Place, make_demo
 from measuring import Row
 
+TOOLS = ("buildah", "skopeo", "tar", "zstd")
+
 
 def main() -> int:
     """Exit with 1 when a target is missed."""
     options = _options()
+    if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
+        raise SystemExit(f"missing: {', '.join(missing)}; on Debian: apt-get install {' '.join(missing)}")
     work = Path(tempfile.mkdtemp(prefix="peel-bench-", dir=options.work))
     try:
         demo = Place(options.demo, options.demo / "store") if options.demo else make_demo(work)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ class LayerBlob:
 def write_blob(
     entries: Sequence[Entry], compression: Compression, destination: Path, *, threads: int | None = None
 ) -> LayerBlob:
-    """Write canonical entries as a compressed layer to ``destination``, and have it reach the disk.
+    """Write canonical entries as a compressed layer to ``destination``; ``Blobs.adopt`` has it reach the disk.
 
     ``threads``, as ``open_compressor`` has it, changes the speed alone. Memory stays at about 16 MiB for each of
     them, whatever the layer's size. On any failure nothing is left at ``destination``. Raises what ``write_tar`` and
@@ -68,12 +67,11 @@ def _write(
 
 @contextmanager
 def _complete_file(path: Path) -> Iterator[BinaryIO]:
-    """A new file that is on disk when all went well, and gone when not."""
+    """A new file that is whole when all went well, and gone when not."""
     with path.open("wb") as file:
         try:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            file.flush()  # not fsync: one per layer would also have the disk take all that is staged meanwhile
         except BaseException:
             with suppress(FileNotFoundError):
                 path.unlink()

@@ -33,6 +33,7 @@ _LARGEST_WINDOW = 1 << 27  # what `zstd --ultra -22` writes
 _SUFFIXES = (".conda", ".tar.bz2")
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")  # control characters, backslashes, what is not UTF-8
 _BROKEN = (OSError, EOFError, ValueError, zipfile.BadZipFile, tarfile.TarError, zstandard.ZstdError, RuntimeError)
+_HOSTILE = "no conda build makes such an archive: do not use it, and find out who put it into the channel"
 _ROOT = ("", ".")
 _KINDS = {
     tarfile.REGTYPE: Kind.FILE, tarfile.AREGTYPE: Kind.FILE, tarfile.CONTTYPE: Kind.FILE,
@@ -87,7 +88,7 @@ def members(archive: Path, file_name: str, part: Part) -> Iterator[tuple[Member,
             if elsewhere or member.kind is Kind.DIRECTORY:
                 continue
             if member.path in seen:
-                raise ArtifactError(f"{file_name}: {member.path!r} is there twice")
+                raise ArtifactError(f"{file_name}: {member.path!r} is there twice", hint=_HOSTILE)
             seen.add(member.path)
             yield member, source.content(member.size)
 
@@ -101,11 +102,11 @@ def check_path(path: str, file_name: str) -> str:
     """The path, if it is one that stays where it is put. Raises ArtifactError."""
     parts = path.split("/")
     if path.startswith("/") or ".." in parts:
-        raise ArtifactError(f"{file_name}: {path!r} points out of the package")
+        raise ArtifactError(f"{file_name}: {path!r} points out of the package", hint=_HOSTILE)
     if _UNFIT.search(path):
-        raise ArtifactError(f"{file_name}: {path!r} is no name for a file")
+        raise ArtifactError(f"{file_name}: {path!r} is no name for a file", hint=_HOSTILE)
     if "" in parts or "." in parts:
-        raise ArtifactError(f"{file_name}: {path!r} is not written plainly")
+        raise ArtifactError(f"{file_name}: {path!r} is not written plainly", hint=_HOSTILE)
     return path
 
 
@@ -115,9 +116,11 @@ def _member(info: tarfile.TarInfo, file_name: str) -> Member:
         check_path(path, file_name)
     kind = _KINDS.get(info.type)
     if kind is None or info.issparse():
-        raise ArtifactError(f"{file_name}: {path!r} is a device or something else that no package may hold")
+        raise ArtifactError(
+            f"{file_name}: {path!r} is a device or something else that no package may hold", hint=_HOSTILE
+        )
     if kind is Kind.FILE and info.mode & 0o6000:
-        raise ArtifactError(f"{file_name}: {path!r} is setuid or setgid")
+        raise ArtifactError(f"{file_name}: {path!r} is setuid or setgid", hint=_HOSTILE)
     size = info.size if kind is Kind.FILE else 0
     return Member(path, kind, info.mode & 0o7777, size, info.linkname)
 
@@ -214,7 +217,7 @@ class _Content:
         while self.left:
             data = self.forward.read(min(CHUNK, self.left))
             if not data:
-                raise ArtifactError(f"{self.file_name}: the archive is truncated")
+                raise ArtifactError(f"{self.file_name}: the archive is truncated", hint="fetch it again")
             self.left -= len(data)
             yield data
 

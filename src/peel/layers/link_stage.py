@@ -107,7 +107,10 @@ class Stage:
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.ENOTDIR}:
                 raise ArtifactError(f"{self._package}: {path!r} leads through a link or a file") from None
-            raise PeelError(f"{self._package}: cannot write {path!r}: {error.strerror}") from None
+            raise PeelError(
+                f"{self._package}: cannot write {path!r}: {error.strerror}",
+                hint="make room on the disk that holds the store, or choose another with --store",
+            ) from None
 
 
 def write_all(target: int, data: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field
 
 from peel.errors import DocumentError
-from peel.model.documents import Document, Strings
+from peel.model.documents import Document, SchemaOne, Strings
 from peel.model.values import Platform, is_name
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -121,7 +121,7 @@ class LabDeclaration(_Environment):
 class PayloadDeclaration(_Environment):
     """``envs/NAME/payload.yaml``: an environment that a kernel runs in."""
 
-    schema_: Literal[1] = Field(alias="schema")
+    schema_: SchemaOne = Field(alias="schema")
     kind: Literal["conda"]
     prefix: Prefix | None = None
     kernel: Kernel
@@ -148,7 +148,7 @@ class CompressionChoice(Document):
 class ImageDeclaration(Document):
     """``envs/IMAGE.yaml``: a base, a lab, payloads."""
 
-    schema_: Literal[1] = Field(alias="schema")
+    schema_: SchemaOne = Field(alias="schema")
     base: Reference
     platforms: Annotated[tuple[PlatformName, ...], Field(strict=False, min_length=1)] = ("linux-64",)
     lab: LabDeclaration = LabDeclaration()

@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from peel.errors import DocumentError
 
@@ -18,6 +18,16 @@ Path = tuple[str | int, ...]
 
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
 """A list of strings. YAML gives lists, documents hold tuples; the strings themselves are read strictly."""
+
+
+def _schema_one(number: int) -> int:
+    if number != 1:
+        raise ValueError("is not 1, the only schema that this peel knows")
+    return number
+
+
+SchemaOne = Annotated[int, AfterValidator(_schema_one)]
+"""The number that every document of peel's own begins with."""
 
 _T = TypeVar("_T", bound=BaseModel)
 _MOST_TOLD = 10

@@ -63,8 +63,9 @@ def _alone(ordered: Sequence[Sized], known: Mapping[str, str], room: int) -> fro
 
 
 def _shared_group(name: str, shared: int) -> str:
-    return f"shared-{int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % shared}"
+    # no package's name holds a slash, so none is mistaken for a shared group
+    return f"shared/{int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % shared}"
 
 
 def _layer_order(group: str) -> tuple[int, str]:
-    return (0 if group == "python" else 2 if group.startswith("shared-") else 1, group)
+    return (0 if group == "python" else 2 if group.startswith("shared/") else 1, group)

@@ -12,7 +12,7 @@ from peel.errors import DocumentError
 from peel.model.condalock import CondaLockPackage
 from peel.model.declaration import HexDigest
 from peel.model.declared import Declared
-from peel.model.documents import Document, Strings
+from peel.model.documents import Document, SchemaOne, Strings
 from peel.model.values import Digest, ImageRef, Platform
 
 LOCK_FILE = "image.lock.yaml"
@@ -88,7 +88,7 @@ class Group(Document):
 class ImageLock(Document):
     """``image.lock.yaml``: with conda-lock's files beside it, everything one image needs."""
 
-    schema_: Literal[1] = Field(alias="schema")
+    schema_: SchemaOne = Field(alias="schema")
     image: str
     tag: str
     epoch: Annotated[int, Field(ge=0)]
@@ -221,5 +221,5 @@ class RecordedImage(Document):
 class Record(Document):
     """``record.json``: what the first build gave; every later one must agree."""
 
-    schema_: Literal[1] = Field(alias="schema")
+    schema_: SchemaOne = Field(alias="schema")
     platforms: dict[str, RecordedImage]

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from peel.errors import DocumentError, UsageError
 from peel.model.condalock import CondaLockPackage, parse_conda_lock
@@ -19,6 +20,8 @@ from peel.model.lockset import LOCK_FILE, RECORD_FILE, ImageLock, LockSet, Recor
 from peel.model.values import ImageRef, is_name
 from peel.store.documents import load, parse_plain, read_text, to_json
 from peel.store.files import write_whole
+
+_TORN: Final = "the lock set has lost a file: take it from version control, or lock again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +62,20 @@ class Catalogue:
         """An image's declarations, read and joined. Raises DocumentError naming file, line and key."""
         path = self.root / "envs" / f"{image}.yaml"
         if not path.is_file():
-            near = difflib.get_close_matches(image, self.images(), n=1)
-            raise DocumentError(
-                f"envs/{image}.yaml: no such file: image {image!r} is not declared",
-                hint=f"did you mean {near[0]!r}?" if near else "peel list shows what this catalogue holds",
-            )
+            raise self._undeclared(image)
         declaration = load(path, ImageDeclaration, origin=f"envs/{image}.yaml")
         payloads = {name: self._payload(name) for name in declaration.payloads}
         if len(payloads) != len(declaration.payloads):
             raise DocumentError(f"envs/{image}.yaml: payloads: a payload stands twice")
         lab = self._environment(declaration.lab.environment)
         return resolve(declaration, lab, payloads, origin=f"envs/{image}.yaml")
+
+    def _undeclared(self, image: str) -> DocumentError:
+        near = difflib.get_close_matches(image, self.images(), n=1)
+        return DocumentError(
+            f"envs/{image}.yaml: no such file: image {image!r} is not declared",
+            hint=f"did you mean {near[0]!r}?" if near else "peel list shows what this catalogue holds",
+        )
 
     def _payload(self, name: str) -> tuple[PayloadDeclaration, EnvironmentSpec]:
         declaration = load(
@@ -87,6 +93,8 @@ class Catalogue:
     def image_lock(self, ref: ImageRef) -> ImageLock:
         """``image.lock.yaml`` alone. Raises DocumentError when the tag is not locked or the file is bad."""
         if not self.has_lock(ref):
+            if ref.image not in self.images():
+                raise self._undeclared(ref.image)
             near = difflib.get_close_matches(ref.tag, self.tags(ref.image), n=1)
             known = near or list(self.tags(ref.image))[-1:]
             raise DocumentError(
@@ -105,7 +113,9 @@ class Catalogue:
         """conda-lock's packages of one environment."""
         name = environment_lock_file(environment)
         origin = self._origin(ref, name)
-        return parse_conda_lock(parse_plain(read_text(self.lock_directory(ref) / name, origin=origin), origin), origin)
+        return parse_conda_lock(
+            parse_plain(read_text(self.lock_directory(ref) / name, origin=origin, hint=_TORN), origin), origin
+        )
 
     def read_lock_set(self, ref: ImageRef) -> Mapping[str, bytes]:
         """The bytes of every file of a lock set but its record; empty when there is none."""

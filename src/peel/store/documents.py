@@ -19,6 +19,7 @@ from peel.errors import DocumentError
 from peel.model.documents import Path as Place
 from peel.model.documents import validate
 
+_MISSING: Final = "peel list shows what this catalogue holds"
 _MOST_BYTES: Final = 64 * 2**20
 _MOST_DEPTH: Final = 50
 _ABYSS: Final = 1000
@@ -55,14 +56,14 @@ def parse_plain(data: str | bytes, origin: str) -> Any:
         raise _syntax_error(error, origin) from None
 
 
-def read_text(path: Path, *, origin: str) -> str:
+def read_text(path: Path, *, origin: str, hint: str = _MISSING) -> str:
     """A document's text. Raises DocumentError when it is missing, no file, too large or not UTF-8."""
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise DocumentError(f"{origin}: larger than {_MOST_BYTES >> 20} MiB: not a document")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise DocumentError(f"{origin}: no such file", hint="peel list shows what this catalogue holds") from None
+        raise DocumentError(f"{origin}: no such file", hint=hint) from None
     except UnicodeDecodeError as error:
         raise DocumentError(f"{origin}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:
@@ -96,7 +97,8 @@ def _refuse_abyss(data: str | bytes, origin: str) -> None:
         for event in yaml.parse(data, Loader=_LOADER):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > _ABYSS:
-                raise DocumentError(f"{origin}:{event.start_mark.line + 1}: nested too deeply")
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                raise DocumentError(f"{origin}:{line}: nested too deeply")
     except yaml.YAMLError as error:
         raise _syntax_error(error, origin) from None
 

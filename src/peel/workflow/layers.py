@@ -230,15 +230,21 @@ def _pool() -> Iterator[Executor]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     pool = ProcessPoolExecutor(os.cpu_count() or 1, mp_context=context, initializer=_belong_to_parent)
+    # an interrupt amid the start of a process would leave one that nobody waits for, and that complains
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
+        pool.submit(os.getpid).result()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         yield pool
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _belong_to_parent() -> None:
     """Leave interrupts to the parent; but end with it, even if it is killed: else a worker would wait for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

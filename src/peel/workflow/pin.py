@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from peel.errors import DocumentError
 from peel.model.declared import Declared, DeclaredEnvironment
-from peel.model.groups import Sized, budget, make_groups
+from peel.model.groups import MAX_LAYERS, Sized, budget, make_groups
 from peel.model.lockset import Group, ImageLock, LockedBase, LockedPackage
 from peel.workflow.inspect import Inspected, decide_owners
 
@@ -23,7 +24,7 @@ def pin_layers(
     Raises ArtifactError where packages clobber each other and nobody decided.
     """
     count = len(declared.environments)
-    return {
+    layers: Layers = {
         platform: {
             environment.name: _groups(
                 environment,
@@ -36,6 +37,17 @@ def pin_layers(
         }
         for platform in declared.platforms
     }
+    for platform, environments in layers.items():
+        _refuse_too_many(bases[platform].layers + 1 + sum(map(len, environments.values())), platform)
+    return layers
+
+
+def _refuse_too_many(count: int, platform: str) -> None:
+    if count > MAX_LAYERS:
+        raise DocumentError(
+            f"the image for {platform} would have {count} layers, and {MAX_LAYERS} run everywhere",
+            hint="make two images of it, each with some of the payloads, or choose a base with fewer layers",
+        )
 
 
 def _previous_groups(previous: ImageLock | None, platform: str, environment: str) -> Mapping[str, str]:

@@ -60,7 +60,9 @@ def built_image(plan: Plan, store: Store) -> Descriptor:
         raise UsageError(f"{plan.ref} is not built in this store", hint=f"peel build {plan.ref}")
     manifest = parse_manifest(store.blobs.read(found.digest), str(plan.ref))
     if dict(manifest.annotations).get(PLAN_ANNOTATION) != str(plan.digest):
-        raise UsageError(f"{plan.ref} was locked again since it was built", hint=f"peel build {plan.ref}")
+        raise UsageError(
+            f"what this store has as {plan.ref} was built from another lock", hint=f"peel build {plan.ref}"
+        )
     return found
 
 
