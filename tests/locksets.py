@@ -11,7 +11,7 @@ from peel.model.lockset import Formats, Group, ImageLock, LockedBase, LockedComp
 from peel.model.values import Digest, ImageRef
 
 REF = ImageRef("lab", "r1_0_0")
-FORMATS = Formats(plan=1, linker=1, bytecode=1, layer=1)
+FORMATS = Formats(plan=1, linker=1, bytecode=1, layer=1, glue=1)
 COMPRESSION = LockedCompression(codec="zstd", library="zstd 1.5.7", level=3, mode="multithreaded")
 
 

@@ -118,7 +118,7 @@ def planned(declared: Declared) -> Plan:
         for name, packages in locks.items()
     }
     lock = ImageLock(
-        schema=1, image=REF.image, tag=REF.tag, epoch=0, formats=Formats(plan=1, linker=1, bytecode=1, layer=1),
+        schema=1, image=REF.image, tag=REF.tag, epoch=0, formats=Formats(plan=1, linker=1, bytecode=1, layer=1, glue=1),
         compression=LockedCompression(codec="zstd", library="any", level=3, mode="multithreaded"),
         locked_with=LockedWith(conda_lock="any", solver="any"), declared=declared,
         base={"linux-64": LockedBase(digest=f"sha256:{'b' * 64}", glibc="2.34", layers=1)},

@@ -136,7 +136,7 @@ def test_another_schema_or_kind_is_refused(more: dict[str, Any]) -> None:
 
 
 def test_a_script_hash_is_a_sha256() -> None:
-    assert "skip_link_scripts.x: should be a sha256" in refused(payload, skip_link_scripts={"x": "abc"})
+    assert "skip_link_scripts.x.y: should be a sha256" in refused(payload, skip_link_scripts={"x": {"y": "abc"}})
 
 
 def test_an_environment_file_has_channels_and_dependencies() -> None:

@@ -168,16 +168,16 @@ def test_a_script_that_wants_to_run_is_refused_by_name_and_hash(tiny: Tiny) -> N
     error = refused_simply(tiny, ArtifactError)
     assert hashlib.sha256(SCRIPT.encode()).hexdigest() in error.message
     assert "scripted: bin/.scripted-post-link.sh" in error.message
-    assert "skip_link_scripts" in (error.hint or "")
+    assert "skip_link_scripts:\n    scripted:\n      bin/.scripted-post-link.sh: " in (error.hint or "")
 
 
 def test_a_script_that_was_read_may_be_left_out(tiny: Tiny) -> None:
     tiny.add("scripted", files={"bin/.scripted-post-link.sh": SCRIPT})
     tiny.declare_lab("jupyterlab", "scripted")
-    allowed = {"scripted": hashlib.sha256(SCRIPT.encode()).hexdigest()}
+    allowed = {"scripted": {"bin/.scripted-post-link.sh": hashlib.sha256(SCRIPT.encode()).hexdigest()}}
     tiny.declare_image(lab={"skip_link_scripts": allowed})
     assert tiny.lock_simply().changed
-    tiny.declare_image(lab={"skip_link_scripts": {"scripted": "0" * 64}})
+    tiny.declare_image(lab={"skip_link_scripts": {"scripted": {"bin/.scripted-post-link.sh": "0" * 64}}})
     with pytest.raises(ArtifactError, match="scripted"):
         tiny.lock_simply()
 
@@ -192,7 +192,7 @@ def test_two_packages_with_one_path_and_other_contents_are_refused(tiny: Tiny) -
     clashing(tiny, "1", "2")
     error = refused_simply(tiny, ArtifactError)
     assert "share/same: one, two" in error.message
-    assert error.hint == "say which package wins under clobber, for example share/same: one"
+    assert error.hint == "say which package wins, for example with\n  clobber:\n    share/same: one"
 
 
 def test_the_declared_winner_brings_the_path(tiny: Tiny) -> None:
@@ -206,10 +206,9 @@ def test_two_packages_with_one_path_and_the_same_contents_need_no_word(tiny: Tin
     assert omitted(tiny) == {"two": ("share/same",)}
 
 
-@pytest.mark.parametrize("clobber", [{"share/same": "three"}, {"share/none": "one"}])
-def test_a_decision_without_grounds_is_refused(tiny: Tiny, clobber: dict[str, str]) -> None:
+def test_a_decision_without_grounds_is_refused(tiny: Tiny) -> None:
     clashing(tiny, "1", "2")
-    tiny.declare_image(lab={"clobber": clobber})
+    tiny.declare_image(lab={"clobber": {"share/same": "three"}})
     assert "which it does not" in refused_simply(tiny, DocumentError).message
 
 
@@ -324,9 +323,23 @@ def test_a_channels_token_is_in_no_error(tiny: Tiny, private: str) -> None:
 def test_a_variable_that_a_channel_names_must_be_set(tiny: Tiny) -> None:
     tiny.declare_lab("jupyterlab", channels=["https://host/t/${SECRET}/c", "https://u:$PASS@host/c"])
     declared = tiny.catalogue.declared("lab")
-    assert channel_secrets(declared, {"SECRET": "a", "PASS": "b", "OTHER": "c"}) == {"SECRET": "a", "PASS": "b"}
-    with pytest.raises(UsageError, match="SECRET"):
-        channel_secrets(declared, {"PASS": "b", "SECRET": ""})
+    allowed = {"PEEL_SECRETS": "SECRET,PASS", "SECRET": "a", "PASS": "b", "OTHER": "c"}
+    assert channel_secrets(declared, allowed) == {"SECRET": "a", "PASS": "b"}
+    with pytest.raises(UsageError, match="SECRET, which is not set"):
+        channel_secrets(declared, {**allowed, "SECRET": ""})
+
+
+def test_a_document_cannot_choose_which_variables_a_server_is_sent(tiny: Tiny) -> None:
+    tiny.declare_lab("jupyterlab", channels=["https://host/t/$HOME/c"])
+    with pytest.raises(UsageError, match="HOME, which PEEL_SECRETS does not list"):
+        channel_secrets(tiny.catalogue.declared("lab"), {"HOME": "/root"})
+
+
+def test_a_file_where_another_package_needs_a_directory_is_refused(tiny: Tiny) -> None:
+    tiny.add("one", files={"share/place": "a file"})
+    tiny.add("two", files={"share/place/inside": "beneath it"})
+    tiny.declare_lab("jupyterlab", "one", "two")
+    assert "share/place of one: share/place/inside of two" in refused_simply(tiny, ArtifactError).message
 
 
 def test_a_lock_is_yaml_that_people_read(tiny: Tiny) -> None:

@@ -12,11 +12,12 @@ class PeelError(Exception):
     """What is wrong (``message``) and what to do about it (``hint``)."""
 
     exit_code: ClassVar[int] = 4
+    usual_hint: ClassVar[str | None] = None  # where nothing better is known
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
 
 
 class DifferenceError(PeelError):
@@ -47,3 +48,4 @@ class ArtifactError(PeelError):
     """A pinned artifact cannot be had, fails its hash, or holds what no archive may hold."""
 
     exit_code = 5
+    usual_hint = "do not use what is named here: fetch it again, or lock another, and tell whoever made it"

@@ -86,9 +86,14 @@ def gnu_tar(root: Path, out: Path) -> Callable[[], None]:
     return run
 
 
-def as_one_layer(tree: Tree, out: Path) -> Callable[[], object]:
-    """An action: the tree as a single canonical layer, by one process."""
-    return lambda: write_layer(tree.whole, compression(), out)
+def as_one_layer(tree: Tree, out: Path) -> Callable[[], None]:
+    """An action: the tree as a single canonical layer, by one process, on disk at the end."""
+
+    def run() -> None:
+        write_layer(tree.whole, compression(), out)
+        call(["sync", out])
+
+    return run
 
 
 @contextmanager
@@ -104,6 +109,7 @@ def as_the_build_does(tree: Tree, out: Path) -> Iterator[Callable[[], None]]:
             ]
             for task in tasks:
                 task.result()
+            call(["sync", *out.iterdir()])  # as taking them into the store does
 
         run()
         yield run

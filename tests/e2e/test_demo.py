@@ -44,7 +44,7 @@ def test_list_and_show_know_what_a_demo_built(demo: Demo) -> None:
 
 
 def test_a_demo_elsewhere_as_somebody_else_a_year_later_gives_the_same_digest(demo: Demo, tmp_path: Path) -> None:
-    place = tmp_path / "another place with spaces" / "demo"
+    place = tmp_path / "another-place" / "demo"
     home = tmp_path / "other home"
     home.mkdir()
     later = ("faketime", "-f", "+1y") if shutil.which("faketime") else ()
@@ -54,7 +54,7 @@ def test_a_demo_elsewhere_as_somebody_else_a_year_later_gives_the_same_digest(de
     assert demo.manifest in told
     assert "with the same digest" in told
     for command in ("launch demo-lab:r1_0_0", "show demo-lab:r1_0_0", "build demo-lab:r1_0_0 --to oci:"):
-        assert f"--store {place}/store {command}" in told.replace(f"'{place}/store'", f"{place}/store")
+        assert f"--store {place}/store {command}" in told
 
 
 def test_a_demo_refuses_a_directory_that_holds_other_things(demo: Demo, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class Survey:
             for kept in (self.sources, self.bytecode):
                 if info.linkname in kept:
                     kept[path] = kept[info.linkname]
-        elif path.endswith(".py"):
+        elif info.isreg() and path.endswith(".py"):
             self.sources[path] = _source_hash(path, member.data)
         elif path.endswith(".pyc"):
             self.bytecode[path] = member.data[:16]

@@ -39,7 +39,7 @@ def build(
     from peel.model.plan import make_plan
     from peel.workflow.output import parse_destination, write_out
     from peel.workflow.record import accept
-    from peel.workflow.solve import set_channel_secrets
+    from peel.workflow.solve import known_channel_secrets
 
     console, where = Console(quiet=quiet), context.obj
     address, catalogue = ref_of(ref), where.open_catalogue()
@@ -49,7 +49,7 @@ def build(
     store = where.open_store()
     if dry_run:
         return report.show_plan(plan, store, console, json=json)
-    built = build_plan(plan, store, console, set_channel_secrets(locks.lock.declared, os.environ))
+    built = build_plan(plan, store, console, known_channel_secrets(locks.lock.declared, os.environ))
     accept(built, catalogue, store)
     write_out(built, store, destination=destination, load=load, progress=console)
     return report.show_built(built, console, json=json)

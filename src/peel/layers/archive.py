@@ -11,7 +11,7 @@ from pathlib import Path
 from peel.errors import ArtifactError
 from peel.layers.conda_info import Info, Listed, read_info
 from peel.layers.conda_stream import Member, Part, members
-from peel.layers.prefix import FileMode
+from peel.layers.prefix import FileMode, PrefixRule
 from peel.model.entry import Kind
 
 _LINK_SCRIPT = re.compile(r"(?:bin|python-scripts)/(\.[^/]+-(?:post-link|pre-link|pre-unlink)\.sh)")
@@ -22,15 +22,31 @@ _KINDS = {"hardlink": Kind.FILE, "softlink": Kind.SYMLINK, "directory": Kind.DIR
 class PathFact:
     """A path of a package as packaged, relative to the prefix, before ``noarch: python`` placement.
 
-    ``sha256`` is hexadecimal, None where an old archive gives none; ``size`` is in bytes, before prefix replacement.
-    ``room`` is how many bytes a prefix may have, where a binary holds one.
+    ``sha256`` is hexadecimal, None where an old archive gives none; ``size`` is in bytes, before prefix replacement,
+    which ``rule`` tells of.
     """
 
     path: str
     sha256: str | None
     size: int
     kind: Kind
-    room: int | None = None
+    rule: PrefixRule | None = None
+
+    @property
+    def room(self) -> int | None:
+        """How many bytes a prefix may have, where a binary holds one."""
+        if self.rule is None or self.rule.mode is not FileMode.BINARY:
+            return None
+        return len(self.rule.placeholder.encode())
+
+    @property
+    def identity(self) -> str | None:
+        """What identifies the content once it is linked: equal only where that is; None where nothing is known."""
+        if self.kind is Kind.DIRECTORY:
+            return "directory"
+        if self.kind is Kind.SYMLINK or self.sha256 is None:
+            return None
+        return f"{self.sha256}:{self.rule.mode}:{self.rule.placeholder}" if self.rule else self.sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +120,11 @@ def _read_payload(archive: Path, file_name: str, wanted: set[str], hashes: dict[
 def _path_fact(item: Listed, found: Mapping[str, Member], file_name: str) -> PathFact:
     member = found.get(item.path)
     if item.type is not None:
-        return PathFact(item.path, item.sha256, item.size or 0, _KINDS[item.type], _room(item))
+        return PathFact(item.path, item.sha256, item.size or 0, _KINDS[item.type], item.rule)
     if member is None:
         raise ArtifactError(f"{file_name}: {item.path!r} is listed but not there", hint="the archive may be truncated")
     kind = Kind.FILE if member.kind is Kind.HARDLINK else member.kind
-    return PathFact(item.path, item.sha256, member.size, kind, _room(item))
-
-
-def _room(item: Listed) -> int | None:
-    if item.rule is None or item.rule.mode is not FileMode.BINARY:
-        return None
-    return len(item.rule.placeholder.encode())
+    return PathFact(item.path, item.sha256, member.size, kind, item.rule)
 
 
 def _script_name(path: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from peel.errors import ArtifactError
 from peel.layers.conda_stream import Part, check_path, members
@@ -25,6 +25,7 @@ _WORD = r'(?:"((?:\\.|[^"\\])*)"|(\S+))'
 _HAS_PREFIX = re.compile(rf'{_WORD}(?:\s+"?(text|binary)"?\s+{_WORD})?', re.IGNORECASE)
 _ENTRY_POINT = re.compile(r"([\w.+-]+)\s*=\s*([A-Za-z_][\w.]*)\s*:\s*([A-Za-z_][\w.]*)")
 _SUBDIRS = {("linux", "x86_64"): "linux-64", ("linux", "aarch64"): "linux-aarch64"}
+_FREE_THREADED = re.compile(r".*cp\d+t(?:_.*)?")
 _READ = frozenset({"index.json", "paths.json", "link.json", "files", "has_prefix"})
 
 PathType = Literal["hardlink", "softlink", "directory"]
@@ -32,6 +33,12 @@ PathType = Literal["hardlink", "softlink", "directory"]
 
 class _Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_null(cls, data: Any) -> Any:
+        """Builds differ in whether they leave a key out or write null."""
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
 
 
 class Index(_Document):
@@ -53,6 +60,11 @@ class Index(_Document):
     track_features: str | list[str] | None = None
     features: str | None = None
     python_site_packages_path: str | None = None
+
+    @field_validator("license", "license_family", mode="before")
+    @classmethod
+    def _one_text(cls, value: Any) -> Any:
+        return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 class _Path(_Document):
@@ -135,6 +147,7 @@ def read_info(archive: Path, file_name: str) -> Info:
     if "index.json" not in texts:
         raise ArtifactError(f"{file_name}: info/index.json is missing", hint="this is not a conda package")
     index = _parse(Index, texts["index.json"], f"{file_name}: info/index.json")
+    _refuse_free_threaded(index, file_name)
     if "paths.json" in texts:
         listed = _listed(_parse(_Paths, texts["paths.json"], f"{file_name}: info/paths.json"))
     else:
@@ -155,6 +168,18 @@ def parse_entry_point(text: str, label: str) -> EntryPoint:
     if found is None or found[1] in {".", ".."}:
         raise ArtifactError(f"{label}: not an entry point: {text!r}")
     return EntryPoint(*found.groups())
+
+
+def _refuse_free_threaded(index: Index, file_name: str) -> None:
+    """Refuse a Python that has its packages elsewhere than linker 1 puts them (CEP 17)."""
+    if index.name != "python":
+        return
+    usual = f"lib/python{'.'.join(index.version.split('.')[:2])}/site-packages"
+    if index.python_site_packages_path not in {None, usual} or _FREE_THREADED.fullmatch(index.build):
+        raise ArtifactError(
+            f"{file_name}: this Python does not have its packages in {usual!r}",
+            hint="free-threaded builds are not supported yet: ask for a usual one, as in python=*=*_cp*",
+        )
 
 
 def _texts(archive: Path, file_name: str) -> dict[str, bytes]:

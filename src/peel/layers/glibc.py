@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +43,7 @@ def _glibc_of_layer(blob: Path, media_type: str, origin: str) -> str | None:
             found = [
                 _version(archive, member) for member in archive if _LIBRARY.fullmatch(member.name) and member.isfile()
             ]
-    except (tarfile.TarError, OSError, EOFError, zstandard.ZstdError) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
         raise ArtifactError(
             f"a layer of {origin} cannot be read: {error}", hint="the base image is damaged; choose another digest"
         ) from None
@@ -63,7 +64,7 @@ def _uncompressed(blob: Path, media_type: str) -> Iterator[IO[bytes] | Any]:
             with gzip.open(raw) as stream:
                 yield stream
         elif media_type == LAYER_ZSTD:
-            with zstandard.ZstdDecompressor().stream_reader(raw) as stream:
+            with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream:
                 yield stream
         else:
             yield raw

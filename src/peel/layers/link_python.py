@@ -33,10 +33,14 @@ def place(path: str, python: PythonVersion) -> str:
     return path
 
 
-def is_packaged_bytecode(path: str) -> bool:
-    """Whether this is a cached pyc: it is left out, since the environment's own Python compiles anew."""
+def is_replaced_bytecode(path: str, python: PythonVersion | None) -> bool:
+    """Whether this is a cached pyc, by its place in the prefix, that the environment's own Python makes anew.
+
+    Those are left out. Elsewhere, as in ``share/gdb``, nothing is compiled, and a packaged pyc is a file like others.
+    """
     folder, _, name = path.rpartition("/")
-    return name.endswith((".pyc", ".pyo")) and (folder == "__pycache__" or folder.endswith("/__pycache__"))
+    is_cached = name.endswith((".pyc", ".pyo")) and folder.endswith("/__pycache__")
+    return is_cached and python is not None and path.startswith(f"lib/python{python}/")
 
 
 def script(point: EntryPoint, prefix: str, python: PythonVersion) -> bytes:

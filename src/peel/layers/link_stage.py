@@ -62,6 +62,11 @@ class Stage:
             name, parent = self._enter(path)
             os.symlink(target, name, dir_fd=parent)
 
+    def directory(self, path: str) -> None:
+        """A directory, which may be there already."""
+        with self._explained(path):
+            os.close(self._walk(check_path(path, self._package)))
+
     def hardlink(self, path: str, existing: str) -> None:
         """A second name of a file that this stage has."""
         with self._explained(path):

@@ -131,11 +131,11 @@ def _check_xattrs(entry: Entry) -> None:
     if names != sorted(set(names)):
         raise ArtifactError(f"the extended attributes of {entry.path!r} are not sorted and unique")
     for name in names:
-        if not is_kept_xattr(name):
+        if not _is_kept_xattr(name):
             raise ArtifactError(f"{entry.path!r} has the extended attribute {name!r}", hint="a layer keeps user.* only")
 
 
-def is_kept_xattr(name: str) -> bool:
+def _is_kept_xattr(name: str) -> bool:
     """Whether a layer keeps the extended attribute of this name: ``security.capability`` or ``user.*``."""
     return (name == _XATTRS[0] or name.startswith(_XATTRS[1])) and not {"=", "\0"} & set(name) and _is_utf8(name)
 

@@ -5,14 +5,17 @@ Another tool's document: unknown keys are its own business, what is used is chec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from peel.errors import DocumentError
 from peel.model.documents import validate
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.!+~^=-]*")
 
 
 class _Foreign(BaseModel):
@@ -29,8 +32,8 @@ class Hashes(_Foreign):
 class CondaLockPackage(_Foreign):
     """One package of one platform."""
 
-    name: str
-    version: str
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
+    version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.!+*~^-]+$")]
     manager: Literal["conda", "pip"]
     platform: str
     url: str
@@ -55,6 +58,8 @@ def parse_conda_lock(document: Any, origin: str) -> Sequence[CondaLockPackage]:
     """
     packages = validate(_Lock, document, origin=origin).package
     for package in packages:
+        if not _FILE_NAME.fullmatch(package.file_name):
+            raise DocumentError(f"{origin}: {package.name}: not an artifact's file name: {package.file_name!r}")
         if package.manager == "pip" and not package.file_name.endswith(".whl"):
             raise DocumentError(
                 f"{origin}: {package.name} {package.version} is locked as {package.file_name}, which is no wheel",

@@ -19,6 +19,7 @@ _REFERENCE = re.compile(
 _USER = re.compile(r"\d+:\d+")
 _PATH = re.compile(r"/[\w.@%+~-]+(?:/[\w.@%+~-]+)*", re.ASCII)
 _SYSTEM = frozenset({"bin", "boot", "dev", "etc", "lib", "lib64", "proc", "root", "run", "sbin", "sys", "tmp", "var"})
+_FRAGILE = _SYSTEM - {"etc"}  # links of the base, or directories with a mode of their own: a layer must not name them
 _RESERVED = ("/usr/local/share/jupyterlab", "/usr/local/share/jupyter", "/usr/local/share/peel")
 
 
@@ -35,6 +36,12 @@ def _prefix(text: str) -> str:
         raise ValueError("should lie beneath /opt, /usr/local, /srv or another directory that the base does not use")
     if any(path == PurePosixPath(taken) or PurePosixPath(taken) in path.parents for taken in _RESERVED):
         raise ValueError("is where peel puts kernels and start scripts; choose another prefix")
+    return text
+
+
+def _link(text: str) -> str:
+    if PurePosixPath(_absolute(text)).parts[1] in _FRAGILE:
+        raise ValueError("should not lie in a directory that the base has as a link or with a mode of its own")
     return text
 
 
@@ -75,11 +82,14 @@ def _one_line(text: str) -> str:
 
 Name = Annotated[str, AfterValidator(_name)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
+LinkPath = Annotated[str, AfterValidator(_link)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 RelativePath = Annotated[str, AfterValidator(_inside)]
 PlatformName = Annotated[str, AfterValidator(_platform)]
 Variable = Annotated[str, _matches(_VARIABLE, "a variable's name")]
 Line = Annotated[str, AfterValidator(_one_line)]
+Lines = Annotated[tuple[Line, ...], Field(strict=False)]
+TagPolicy = Literal["rsp", "semver", "calver"]
 Reference = Annotated[str, _matches(_REFERENCE, "a full image reference, for example docker.io/library/almalinux:9")]
 User = Annotated[str, _matches(_USER, "UID:GID in numbers, for example 65534:65534")]
 HexDigest = Annotated[str, _matches(re.compile(r"[0-9a-f]{64}"), "a sha256 in hexadecimal")]
@@ -107,8 +117,8 @@ class _Environment(Document):
     variables: dict[Variable, Line] = {}
     clobber: dict[str, str] = {}
     """Where two packages bring the same path with other contents: the path, and the package that wins."""
-    skip_link_scripts: dict[str, HexDigest] = {}
-    """Packages whose post-link scripts may be left out, with the sha256 of the script that was read."""
+    skip_link_scripts: dict[str, dict[str, HexDigest]] = {}
+    """Packages whose post-link scripts may be left out: each script with the sha256 of what was read."""
 
 
 class LabDeclaration(_Environment):
@@ -153,9 +163,9 @@ class ImageDeclaration(Document):
     platforms: Annotated[tuple[PlatformName, ...], Field(strict=False, min_length=1)] = ("linux-64",)
     lab: LabDeclaration = LabDeclaration()
     payloads: Annotated[tuple[Name, ...], Field(strict=False)] = ()
-    tags: Literal["rsp", "semver", "calver"] = "rsp"
+    tags: TagPolicy = "rsp"
     launch: Launch = Launch()
-    links: dict[AbsolutePath, AbsolutePath] = {}
+    links: dict[LinkPath, AbsolutePath] = {}
     compression: CompressionChoice = CompressionChoice()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
@@ -11,50 +10,60 @@ from pydantic import Field
 
 from peel.errors import DocumentError
 from peel.model.declaration import (
+    AbsolutePath,
     CompressionChoice,
     EnvironmentSpec,
+    HexDigest,
     ImageDeclaration,
     Kernel,
     LabDeclaration,
     Launch,
+    Line,
+    Lines,
+    LinkPath,
     Menu,
+    Name,
     PayloadDeclaration,
     PipSection,
+    PlatformName,
+    Prefix,
+    Reference,
+    TagPolicy,
+    Variable,
 )
-from peel.model.documents import Document, Strings
+from peel.model.documents import Document
+from peel.model.secrets import holds_credentials
 
 LAB = "lab"
 PAYLOAD_PREFIXES = "/opt/peel/envs"
-
-_CREDENTIALS = re.compile(r"/t/(?!\$)[^/\s]+|://[^/@\s$]+@|://[^/@\s]*:(?!\$)[^/@\s]+@")
 
 
 class DeclaredEnvironment(Document):
     """One environment, everything said of it in one place."""
 
-    name: str
+    name: Name
     role: Literal["lab", "payload"]
-    prefix: str
-    channels: Strings
-    dependencies: Strings
-    pip: Strings = ()
-    pip_repositories: Strings = ()
+    prefix: Prefix
+    channels: Lines
+    dependencies: Lines
+    pip: Lines = ()
+    pip_repositories: Lines = ()
     allow_pypi_requests: bool = True
     kernel: Kernel | None = None
     menu: Menu | None = None
-    variables: dict[str, str] = {}
+    variables: dict[Variable, Line] = {}
     clobber: dict[str, str] = {}
-    skip_link_scripts: dict[str, str] = {}
+    skip_link_scripts: dict[str, dict[str, HexDigest]] = {}
 
 
 class Declared(Document):
     """An image, its declarations read and joined; part of the lock, so that a build needs nothing else."""
 
-    base: str
-    platforms: Strings
-    tags: str
+    base: Reference
+    platforms: Annotated[tuple[PlatformName, ...], Field(strict=False, min_length=1)]
+    tags: TagPolicy
     launch: Launch
-    links: dict[str, str] = {}
+    links: dict[LinkPath, AbsolutePath] = {}
     compression: CompressionChoice
     environments: Annotated[tuple[DeclaredEnvironment, ...], Field(strict=False)]
 
@@ -91,11 +100,12 @@ def resolve(
             for name, (payload, spec) in payloads.items()
         ),
     )  # fmt: skip
-    _refuse_contradictions(environments, image, origin)
-    return Declared(
+    declared = Declared(
         base=image.base, platforms=image.platforms, tags=image.tags, launch=image.launch, links=image.links,
         compression=image.compression, environments=environments,
     )  # fmt: skip
+    refuse_contradictions(declared, origin)
+    return declared
 
 
 def _environment(
@@ -119,16 +129,23 @@ def _environment(
     )  # fmt: skip
 
 
-def _refuse_contradictions(environments: Sequence[DeclaredEnvironment], image: ImageDeclaration, origin: str) -> None:
+def refuse_contradictions(declared: Declared, origin: str) -> None:
+    """Raise DocumentError for what no single declaration shows: names, kernels or prefixes that stand twice or nested.
+
+    A lock is held to the same rules as what it was made from: it may have come with a stranger's pull request.
+    """
+    environments = declared.environments
     names = [environment.name for environment in environments]
+    if [environment.role for environment in environments].count("lab") != 1:
+        raise DocumentError(f"{origin}: an image has exactly one lab", hint="lock it anew")
     _refuse_twice("payload", names, origin)
     _refuse_twice("kernel", [e.kernel.name for e in environments if e.kernel], origin)
     _refuse_twice("prefix", [environment.prefix for environment in environments], origin)
-    _refuse_twice("platform", list(image.platforms), origin)
+    _refuse_twice("platform", list(declared.platforms), origin)
     _refuse_nested([PurePosixPath(environment.prefix) for environment in environments], origin)
     for environment in environments:
         for channel in (*environment.channels, *environment.pip_repositories):
-            if _CREDENTIALS.search(channel):
+            if holds_credentials(channel):
                 raise DocumentError(
                     f"{origin}: environment {environment.name!r} has a password or token written into a channel",
                     hint="name an environment variable there instead, as in https://host/t/$TOKEN/channel",

@@ -31,6 +31,7 @@ SchemaOne = Annotated[int, AfterValidator(_schema_one)]
 
 _T = TypeVar("_T", bound=BaseModel)
 _MOST_TOLD = 10
+_MOST_SHOWN = 80
 
 
 class Document(BaseModel):
@@ -53,6 +54,12 @@ def validate(model: type[_T], data: Any, *, origin: str, lines: Mapping[Path, in
         faults[_MOST_TOLD:] = [f"and {len(faults) - _MOST_TOLD} more faults like these"]
     page = "docs/lock-sets.md" if origin.startswith("lockfiles/") else "docs/declarations.md"
     raise DocumentError("\n".join(faults), hint=f"{page} lists the keys of {origin.rsplit('/', 1)[-1]}")
+
+
+def quoted(value: object) -> str:
+    """A value as messages show it: enough of it to be found, never a screenful."""
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
 def _telling(error: ValidationError) -> Sequence[Any]:
@@ -87,7 +94,7 @@ def _reason(fault: Any, model: type[BaseModel], place: Path) -> str:
     reason: str = fault["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
     reason = reason.replace("a valid tuple", "a list")
     shown = fault.get("input")
-    return f"{reason}, not {shown!r}" if isinstance(shown, str | int | float) else reason
+    return f"{reason}, not {quoted(shown)}" if isinstance(shown, str | int | float) else reason
 
 
 def _keys(model: type[BaseModel], place: Path) -> Sequence[str]:
@@ -116,5 +123,5 @@ def _line(place: Path, lines: Mapping[Path, int]) -> int | None:
 def _dotted(place: Path) -> str:
     text = ""
     for part in place:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        text += f"[{part}]" if isinstance(part, int) else f".{part[:_MOST_SHOWN]}" if text else part[:_MOST_SHOWN]
     return text or "document"

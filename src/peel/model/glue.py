@@ -18,6 +18,9 @@ from peel.model.entry import Entry, file_of_bytes, symlink
 from peel.model.oci import ImageSettings
 from peel.model.values import PythonVersion
 
+GLUE: Final = 1
+"""The number of these files' texts, as a lock names it."""
+
 START: Final = "/usr/local/share/jupyterlab/runlab"
 KERNELS: Final = "/usr/local/share/jupyter/kernels"
 LAUNCHERS: Final = "/usr/local/share/peel/kernels"
@@ -32,22 +35,28 @@ _RUNLAB = """\
 # Starts JupyterLab from its own environment; arguments are passed on to it.
 # -s: packages in the user's home cannot break the lab. No variable says so, because kernels would inherit it.
 unset {unset}
+# Extensions of the lab find its programs; kernels are given back what was there before.
+PEEL_PATH="${{PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}}"
+PATH="$PEEL_PATH":{prefix}/bin
+export PATH PEEL_PATH
 {variables}exec {prefix}/bin/python -s -m jupyterlab {arguments}"$@"
 """
 
 _LAUNCHER = """\
 #!/bin/bash
 # Starts a kernel of {name} in its own environment, and nothing of the lab's.
-unset {unset}
+arguments=("$@")  # what is sourced below may change them
+PATH="${{PEEL_PATH:-${{PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}}}}"
+unset PEEL_PATH {unset}
 CONDA_PREFIX={prefix}
 CONDA_DEFAULT_ENV={name}
 CONDA_SHLVL=1
-PATH={prefix}/bin:"${{PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}}"
+PATH={prefix}/bin:"$PATH"
 export CONDA_PREFIX CONDA_DEFAULT_ENV CONDA_SHLVL PATH
 for script in {prefix}/etc/conda/activate.d/*.sh; do
     if [ -r "$script" ]; then . "$script"; fi
 done
-{variables}exec {prefix}/bin/python -m ipykernel_launcher "$@"
+{variables}exec {prefix}/bin/python -m ipykernel_launcher "${{arguments[@]}}"
 """
 
 
@@ -72,7 +81,7 @@ def make_glue(declared: Declared, pythons: Mapping[str, PythonVersion | None]) -
 def _runlab(declared: Declared) -> Entry:
     arguments = "".join(f"{shlex.quote(text)} " for text in declared.launch.arguments)
     text = _RUNLAB.format(
-        prefix=declared.lab.prefix, arguments=arguments, unset=" ".join(_INHERITED),
+        prefix=shlex.quote(declared.lab.prefix), arguments=arguments, unset=" ".join(_INHERITED),
         variables=_exports({**declared.lab.variables, **declared.launch.variables}),
     )  # fmt: skip
     return _script(START, text)
@@ -104,8 +113,8 @@ def _kernel(payload: DeclaredEnvironment, kernel: Kernel, declared: Declared) ->
         "metadata": {"debugger": True},
     }
     text = _LAUNCHER.format(
-        name=payload.name,
-        prefix=payload.prefix,
+        name=shlex.quote(payload.name),
+        prefix=shlex.quote(payload.prefix),
         unset=" ".join((*_INHERITED, *labs_own)),
         variables=_exports(payload.variables),
     )

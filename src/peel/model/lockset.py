@@ -11,12 +11,15 @@ from pydantic import AfterValidator, Field
 from peel.errors import DocumentError
 from peel.model.condalock import CondaLockPackage
 from peel.model.declaration import HexDigest
-from peel.model.declared import Declared
+from peel.model.declared import Declared, refuse_contradictions
 from peel.model.documents import Document, SchemaOne, Strings
 from peel.model.values import Digest, ImageRef, Platform
 
 LOCK_FILE = "image.lock.yaml"
 RECORD_FILE = "record.json"
+
+
+_TOUCHED = "one file of the lock set was changed without the other: take both from version control, or lock again"
 
 
 def _digest(text: str) -> str:
@@ -41,6 +44,7 @@ class Formats(Document):
     linker: int
     bytecode: int
     layer: int
+    glue: int
 
 
 class LockedCompression(Document):
@@ -154,6 +158,8 @@ def join(ref: ImageRef, lock: ImageLock, locks: Mapping[str, Sequence[CondaLockP
 
     Raises DocumentError where the two do not hold the same packages with the same hashes, or the lock is another's.
     """
+    refuse_contradictions(lock.declared, origin)
+    _refuse_gaps(lock, origin)
     if (lock.image, lock.tag) != (ref.image, ref.tag):
         raise DocumentError(
             f"{origin}: is the lock of {lock.image}:{lock.tag}, not of {ref}",
@@ -172,6 +178,20 @@ def join(ref: ImageRef, lock: ImageLock, locks: Mapping[str, Sequence[CondaLockP
     return LockSet(ref, lock, groups)
 
 
+def _refuse_gaps(lock: ImageLock, origin: str) -> None:
+    """Every platform has a base and every environment its layers, and no package comes twice."""
+    environments = {environment.name for environment in lock.declared.environments}
+    if not set(lock.declared.platforms) == lock.base.keys() == lock.layers.keys():
+        raise DocumentError(f"{origin}: platforms, bases and layers are not of the same platforms", hint=_TOUCHED)
+    for platform, layers in lock.layers.items():
+        if layers.keys() != environments:
+            raise DocumentError(f"{origin}: {platform}: layers are not of the declared environments", hint=_TOUCHED)
+        for name, groups in layers.items():
+            names = [package.name for group in groups for package in group.packages]
+            if len(names) != len(set(names)):
+                raise DocumentError(f"{origin}: {platform}: {name}: a package stands in two layers", hint=_TOUCHED)
+
+
 def _packages(group: Group, platform: str, locked: Sequence[CondaLockPackage], origin: str) -> tuple[Package, ...]:
     by_file = {package.file_name: package for package in locked if package.platform == platform}
     return tuple(_package(pinned, by_file.get(pinned.file), origin) for pinned in group.packages)
@@ -186,9 +206,6 @@ def _package(pinned: LockedPackage, found: CondaLockPackage | None, origin: str)
         manager=found.manager, name=found.name, version=found.version, file_name=pinned.file, url=found.url,
         digest=Digest.from_hex(pinned.sha256), size=pinned.size, depends=tuple(found.dependencies), omit=pinned.omit,
     )  # fmt: skip
-
-
-_TOUCHED = "one file of the lock set was changed without the other: take both from version control, or lock again"
 
 
 def _refuse_missing(

@@ -104,7 +104,7 @@ class Plan:
                     "platform": self.platform.subdir,
                     "epoch": self.epoch,
                     "base": [self.base.reference, str(self.base.digest)],
-                    "layers": [str(layer_key(step, self)) for step in self.layers],
+                    "layers": [[step.contents, str(layer_key(step, self))] for step in self.layers],
                     "settings": self.settings.as_json(),
                 }
             )

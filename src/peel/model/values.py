@@ -19,7 +19,13 @@ _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _PYTHON = re.compile(r"(\d+)\.(\d+)(?:[.a-z].*)?")
 
-_ARCHITECTURES: Final = {"linux-64": "amd64", "linux-aarch64": "arm64", "linux-ppc64le": "ppc64le", "noarch": ""}
+_ARCHITECTURES: Final = {"linux-64": "amd64", "linux-aarch64": "arm64", "linux-ppc64le": "ppc64le"}
+_MACHINES: Final = {
+    "x86_64": "linux-64",
+    "aarch64": "linux-aarch64",
+    "arm64": "linux-aarch64",
+    "ppc64le": "linux-ppc64le",
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -60,8 +66,8 @@ class Platform:
     subdir: str
 
     def __post_init__(self) -> None:
-        if not _ARCHITECTURES.get(self.subdir):
-            known = ", ".join(sorted(name for name, arch in _ARCHITECTURES.items() if arch))
+        if self.subdir not in _ARCHITECTURES:
+            known = ", ".join(sorted(_ARCHITECTURES))
             raise DocumentError(f"not a platform that images are made for: {self.subdir!r}", hint=f"known: {known}")
 
     def __str__(self) -> str:
@@ -75,7 +81,7 @@ class Platform:
     @classmethod
     def from_machine(cls, machine: str) -> Platform:
         """The platform of a kernel's machine name (``uname -m``)."""
-        return cls({"x86_64": "linux-64", "aarch64": "linux-aarch64", "arm64": "linux-aarch64"}.get(machine, machine))
+        return cls(_MACHINES.get(machine, machine))
 
 
 @dataclass(frozen=True, slots=True)

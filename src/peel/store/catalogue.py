@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import os
-import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+
+from pydantic import BaseModel
 
 from peel.errors import DocumentError, UsageError
 from peel.model.condalock import CondaLockPackage, parse_conda_lock
@@ -19,9 +19,11 @@ from peel.model.declared import Declared, resolve
 from peel.model.lockset import LOCK_FILE, RECORD_FILE, ImageLock, LockSet, Record, environment_lock_file, join
 from peel.model.values import ImageRef, is_name
 from peel.store.documents import load, parse_plain, read_text, to_json
-from peel.store.files import write_whole
+from peel.store.files import write_whole, writing
+from peel.store.locks import hold_directory
 
 _TORN: Final = "the lock set has lost a file: take it from version control, or lock again"
+_T = TypeVar("_T", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Catalogue:
         path = self.root / "envs" / f"{image}.yaml"
         if not path.is_file():
             raise self._undeclared(image)
-        declaration = load(path, ImageDeclaration, origin=f"envs/{image}.yaml")
+        declaration = self._load(f"envs/{image}.yaml", ImageDeclaration)
         payloads = {name: self._payload(name) for name in declaration.payloads}
         if len(payloads) != len(declaration.payloads):
             raise DocumentError(f"envs/{image}.yaml: payloads: a payload stands twice")
@@ -78,13 +80,11 @@ class Catalogue:
         )
 
     def _payload(self, name: str) -> tuple[PayloadDeclaration, EnvironmentSpec]:
-        declaration = load(
-            self.root / "envs" / name / "payload.yaml", PayloadDeclaration, origin=f"envs/{name}/payload.yaml"
-        )
+        declaration = self._load(f"envs/{name}/payload.yaml", PayloadDeclaration)
         return declaration, self._environment(f"{name}/{declaration.environment}")
 
     def _environment(self, place: str) -> EnvironmentSpec:
-        return load(self.root / "envs" / place, EnvironmentSpec, origin=f"envs/{place}")
+        return self._load(f"envs/{place}", EnvironmentSpec)
 
     def has_lock(self, ref: ImageRef) -> bool:
         """Whether this tag is locked."""
@@ -101,7 +101,7 @@ class Catalogue:
                 f"{ref} is not locked",
                 hint=f"peel lock {ref}" + (f", or did you mean {ref.image}:{known[0]}?" if known else ""),
             )
-        return load(self.lock_directory(ref) / LOCK_FILE, ImageLock, origin=self._origin(ref, LOCK_FILE))
+        return self._load(self._origin(ref, LOCK_FILE), ImageLock)
 
     def lock_set(self, ref: ImageRef) -> LockSet:
         """A whole lock set. Raises DocumentError for a bad file, or files that do not belong together."""
@@ -111,60 +111,65 @@ class Catalogue:
 
     def conda_lock(self, ref: ImageRef, environment: str) -> Sequence[CondaLockPackage]:
         """conda-lock's packages of one environment."""
-        name = environment_lock_file(environment)
-        origin = self._origin(ref, name)
-        return parse_conda_lock(
-            parse_plain(read_text(self.lock_directory(ref) / name, origin=origin, hint=_TORN), origin), origin
-        )
+        origin = self._origin(ref, environment_lock_file(environment))
+        text = read_text(self._inside(origin), origin=origin, hint=_TORN)
+        return parse_conda_lock(parse_plain(text, origin), origin)
 
     def read_lock_set(self, ref: ImageRef) -> Mapping[str, bytes]:
-        """The bytes of every file of a lock set but its record; empty when there is none."""
-        directory = self.lock_directory(ref)
+        """The bytes of ``image.lock.yaml`` and of conda-lock's files; empty when there is no lock set."""
         if not self.has_lock(ref):
             return {}
-        return {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.name != RECORD_FILE}
+        names = (LOCK_FILE, *(path.name for path in self._environment_locks(ref)))
+        return {name: self._inside(self._origin(ref, name)).read_bytes() for name in names}
 
     def record(self, ref: ImageRef) -> Record | None:
         """What the first build gave, if there was one."""
-        path = self.lock_directory(ref) / RECORD_FILE
-        return load(path, Record, origin=self._origin(ref, RECORD_FILE)) if path.is_file() else None
+        origin = self._origin(ref, RECORD_FILE)
+        return self._load(origin, Record) if (self.root / origin).is_file() else None
+
+    @contextmanager
+    def hold(self, ref: ImageRef) -> Iterator[None]:
+        """Keep every other process from changing this lock set; not to be held twice at a time.
+
+        Raises DocumentError where a link leads out of the catalogue, ToolError when the disk refuses.
+        """
+        with hold_directory(self._inside(self._origin(ref, ""))):
+            yield
 
     def write_record(self, ref: ImageRef, record: Record) -> None:
-        """Keep what a build gave beside its lock; from then on the lock set is immutable."""
+        """Keep what a build gave beside its lock, which the caller holds; from then on the lock set is immutable."""
         data = record.model_dump(mode="json", by_alias=True)
         write_whole(self.lock_directory(ref) / RECORD_FILE, to_json(data))
 
     def write_lock_set(self, ref: ImageRef, files: Mapping[str, bytes]) -> None:
-        """Put a lock set in place, whole or not at all, instead of one that may be there."""
-        target = self.lock_directory(ref)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{ref.tag}.", dir=target.parent))
-        try:
-            for name, data in files.items():
-                write_whole(fresh / name, data)
-            fresh.chmod(0o755)
-            _exchange(fresh, target)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+        """Put a lock set in place, instead of one that may be there; whatever else lies beside it stays.
+
+        Broken off, it leaves the old one, or files that ``lock_set`` refuses until they are locked again. Raises
+        UsageError when there is a record by now, ToolError when the disk refuses.
+        """
+        directory = self.lock_directory(ref)
+        with self.hold(ref):
+            if self.record(ref) is not None:
+                raise UsageError(f"{ref} has been built meanwhile: its lock set is immutable", hint="lock another tag")
+            for name in sorted(files, key=lambda name: (name == LOCK_FILE, name)):  # what names the others comes last
+                write_whole(directory / name, files[name])
+            for path in self._environment_locks(ref):
+                if path.name not in files:
+                    with writing(path):
+                        path.unlink()
+
+    def _environment_locks(self, ref: ImageRef) -> Sequence[Path]:
+        return [path for path in sorted(self.lock_directory(ref).glob(environment_lock_file("*"))) if path.is_file()]
+
+    def _load(self, origin: str, model: type[_T]) -> _T:
+        return load(self._inside(origin), model, origin=origin)
+
+    def _inside(self, origin: str) -> Path:
+        """Where this document lies. Raises DocumentError for one outside: a catalogue may be a stranger's."""
+        path = self.root / origin
+        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.root)):  # resolve() trips over loops
+            raise DocumentError(f"{origin}: a link leads out of the catalogue", hint="put the file itself there")
+        return path
 
     def _origin(self, ref: ImageRef, name: str) -> str:
         return f"lockfiles/{ref.image}/{ref.tag}/{name}"
-
-
-def _exchange(fresh: Path, target: Path) -> None:
-    """Rename a directory over another: the old one steps aside, and comes back if the new one cannot be placed."""
-    aside = Path(f"{fresh}.old")
-    with suppress(FileNotFoundError):
-        target.rename(aside)
-    try:
-        fresh.rename(target)
-    except OSError:
-        if aside.exists():
-            aside.rename(target)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def default_catalogue(given: Path | None) -> Path:
-    """The directory asked for, made absolute; without one, where we are."""
-    return Path(os.path.abspath(given or "."))  # noqa: PTH100  (resolve() would follow a link that the user chose)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +18,13 @@ from pydantic import BaseModel
 
 from peel.errors import DocumentError
 from peel.model.documents import Path as Place
-from peel.model.documents import validate
+from peel.model.documents import quoted, validate
 
 _MISSING: Final = "peel list shows what this catalogue holds"
 _MOST_BYTES: Final = 64 * 2**20
 _MOST_DEPTH: Final = 50
 _ABYSS: Final = 1000
+_MOST_BITS: Final = 64
 _INDENTED: Final = re.compile(rf"^[\s?:-]{{{_ABYSS}}}", re.MULTILINE)
 
 _BROKEN: Final = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError)
@@ -59,9 +61,12 @@ def parse_plain(data: str | bytes, origin: str) -> Any:
 def read_text(path: Path, *, origin: str, hint: str = _MISSING) -> str:
     """A document's text. Raises DocumentError when it is missing, no file, too large or not UTF-8."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise DocumentError(f"{origin}: cannot be read: not a file")
+        if found.st_size > _MOST_BYTES:
             raise DocumentError(f"{origin}: larger than {_MOST_BYTES >> 20} MiB: not a document")
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()
     except FileNotFoundError:
         raise DocumentError(f"{origin}: no such file", hint=hint) from None
     except UnicodeDecodeError as error:
@@ -134,7 +139,7 @@ def _mapping(
             raise DocumentError(f"{origin}:{line}: a key has to be plain text")
         if key in mapping:
             first = lines[(*place, key)]
-            raise DocumentError(f"{origin}:{line}: {key!r} stands twice", hint=f"the first is on line {first}")
+            raise DocumentError(f"{origin}:{line}: {quoted(key)} stands twice", hint=f"the first is on line {first}")
         lines[(*place, key)] = line
         mapping[key] = _build(value_node, (*place, key), lines, origin, seen)
     return mapping
@@ -144,14 +149,17 @@ def _scalar(node: yaml.Node, origin: str) -> Any:
     tag, text = node.tag.rpartition(":")[2], str(node.value)
     if tag not in {"str", "int", "bool", "null", "float", "timestamp"}:
         raise DocumentError(
-            f"{origin}:{node.start_mark.line + 1}: {text!r} is tagged {node.tag}, which is not plain data"
+            f"{origin}:{node.start_mark.line + 1}: {quoted(text)} is tagged {quoted(node.tag)}, which is not plain data"
         )
     if tag in {"str", "timestamp"}:
         return text
     try:
-        return _constructor.construct_object(node, deep=True)
+        value = _constructor.construct_object(node, deep=True)
     except _BROKEN:
-        raise DocumentError(f"{origin}:{node.start_mark.line + 1}: not a {tag}: {text!r}") from None
+        raise DocumentError(f"{origin}:{node.start_mark.line + 1}: not a {tag}: {quoted(text)}") from None
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:  # Python would refuse to print some
+        raise DocumentError(f"{origin}:{node.start_mark.line + 1}: no number here is that large: {quoted(text)}")
+    return value
 
 
 _constructor: Final = yaml.constructor.SafeConstructor()

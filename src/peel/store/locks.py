@@ -5,6 +5,7 @@ All are ``flock`` locks: the kernel drops them when their holder ends, however i
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -16,6 +17,7 @@ from pathlib import Path
 from peel.store.files import writing
 
 _LOCK = ".lock"
+_UNLOCKABLE = (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 @contextmanager
@@ -34,6 +36,31 @@ def hold(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def hold_directory(path: Path) -> Iterator[None]:
+    """Hold a directory's own lock, alone among threads and processes: no file appears in it; it is made when missing.
+
+    Where the disk locks no directories, as NFS does not, nothing is held.
+    """
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with writing(path):
+            _lock_where_possible(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock_where_possible(descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in _UNLOCKABLE:
+            raise
 
 
 @contextmanager

@@ -124,6 +124,7 @@ def _check_format(root: Path) -> None:
 
 def _refuse_foreign(root: Path) -> None:
     with writing(root):
-        others = [path.name for path in root.iterdir() if not path.name.startswith(".")] if root.exists() else []
+        names = {path.name for path in root.iterdir() if not path.name.startswith(".")} if root.exists() else set()
+    others = names - {"containers"}  # peel doctor may have tried an isolation before anything was stored
     if others and "format" not in others:  # another process may just have begun the store
         raise UsageError(f"{root} is not empty and is no store", hint="name a new or empty directory")

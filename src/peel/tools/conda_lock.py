@@ -23,6 +23,7 @@ from peel.tools.micromamba import Solver
 _ENVIRONMENT = "environment.yml"
 _LOCK = "conda-lock.yml"
 _NOISE = re.compile(r"\s*$|(INFO|WARNING|DEBUG):|Locking dependencies|The above exception |During handling of ")
+_SPEC_NAME = re.compile(r"(?:[^\s:]+::)?([\w.-]+)")
 _BAD_SPEC = re.compile(r"InvalidMatchSpec: Invalid spec '([^']*)': (.*)")
 _EXPLAINED = re.compile(r'"solver_problems":\s*(\[.*?\])\s*[,}]', re.DOTALL)
 
@@ -95,7 +96,7 @@ def lock_argv(solver: Path, request: Request) -> tuple[str, ...]:
 def write_inputs(request: Request, directory: Path) -> None:
     """Fill a directory with what conda-lock reads. JSON is YAML, and has no surprises."""
     environment = request.environment
-    dependencies: list[Any] = list(environment.dependencies)
+    dependencies: list[Any] = [*environment.dependencies, *_not_asked_for(request)]
     if environment.pip:
         dependencies.append({"pip": list(environment.pip)})
     spec = {
@@ -113,6 +114,12 @@ def write_inputs(request: Request, directory: Path) -> None:
     _write(directory / "names.json", {})
     if request.locked is not None:
         (directory / _LOCK).write_bytes(request.locked)
+
+
+def _not_asked_for(request: Request) -> Sequence[str]:
+    """Packages to update that nobody asked for by name: conda-lock updates only what its spec names."""
+    named = {found[1].lower() for spec in request.environment.dependencies if (found := _SPEC_NAME.match(spec))}
+    return [name for name in request.update if name not in named]
 
 
 def _virtual(platform: str, glibc: str) -> Mapping[str, str]:

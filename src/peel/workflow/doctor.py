@@ -61,6 +61,7 @@ TOOLS: Final = (
     Tool("dpkg-deb", _DEMO, "dpkg", "dpkg"),
     Tool("chromium", _TESTS, "chromium", "chromium"),
     Tool("chromedriver", _TESTS, "chromium-driver", "chromedriver"),
+    Tool("zstd", _TESTS, "zstd", "zstd"),
     Tool("faketime", _TESTS, "faketime", "libfaketime"),
 )
 CONDA_LOCK: Final = Tool("conda-lock", _BUILD, minimum=(4, 0, 3))

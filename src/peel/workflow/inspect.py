@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from peel.errors import ArtifactError, DocumentError
@@ -19,25 +18,33 @@ from peel.store.fetch import Artifact, Unpinned
 from peel.store.store import Store
 from peel.workflow.fetching import complete_artifacts, fetch_artifacts
 
-_MOST_SHOWN = 20
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What decides how a package gets along with others.
+
+    ``paths`` maps where each file will lie, relative to the prefix, to what identifies its contents (None where the
+    package does not say). ``timestamp`` is in seconds; ``link_scripts`` have their sha256 in hexadecimal; ``room`` is
+    how many bytes the prefix may have, by the binaries that hold one.
+    """
+
+    paths: Mapping[str, str | None]
+    timestamp: int | None = None
+    link_scripts: Mapping[str, str] = field(default_factory=dict)
+    room: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
     """A locked package whose archive has been read.
 
-    ``size`` is the archive's, in bytes; ``timestamp`` in seconds; ``paths`` maps where each file will lie, relative to
-    the prefix, to the sha256 of its packaged bytes in hexadecimal (None where an old package does not say). ``room`` is
-    how many bytes the prefix may have, by the binaries that hold one.
+    ``size`` is the archive's, in bytes.
     """
 
     package: CondaLockPackage
     digest: Digest
     size: int
-    timestamp: int | None
-    paths: Mapping[str, str | None]
-    link_scripts: Mapping[str, str]
-    room: Mapping[str, int]
+    contents: Contents
 
 
 def inspect_packages(
@@ -81,63 +88,62 @@ def _inspect(
 ) -> Inspected:
     archive = store.blobs.path(digest)
     read = _read_wheel if package.manager == "pip" else _read_conda
-    timestamp, paths, link_scripts, room = read(archive, package.file_name, python)
+    contents = read(archive, package.file_name, python)
     advance(1)
-    return Inspected(package, digest, archive.stat().st_size, timestamp, paths, link_scripts, room)
+    return Inspected(package, digest, archive.stat().st_size, contents)
 
 
-_Contents = tuple[int | None, Mapping[str, str | None], Mapping[str, str], Mapping[str, int]]
-
-
-def _read_conda(archive: Path, file_name: str, python: PythonVersion | None) -> _Contents:
+def _read_conda(archive: Path, file_name: str, python: PythonVersion | None) -> Contents:
     facts = read_facts(archive, file_name)
     room = {path.path: path.room for path in facts.paths if path.room is not None}
-    return facts.timestamp, installed_paths(facts, python), dict(facts.link_scripts), room
+    return Contents(installed_paths(facts, python), facts.timestamp, dict(facts.link_scripts), room)
 
 
-def _read_wheel(archive: Path, file_name: str, python: PythonVersion | None) -> _Contents:
+def _read_wheel(archive: Path, file_name: str, python: PythonVersion | None) -> Contents:
     if python is None:
         raise DocumentError(
             f"{file_name} is a wheel, but the environment has no conda python", hint="add python to its dependencies"
         )
     facts = read_wheel_facts(archive, file_name)
-    return None, installed_wheel_paths(facts, python), {}, {}
-
-
-def decide_owners(environment: DeclaredEnvironment, found: Sequence[Inspected], origin: str) -> Mapping[str, str]:
-    """Which package brings each path that several have: the declared one, or any where all have the same bytes.
-
-    Raises ArtifactError for paths with other contents that nobody decided on, DocumentError for a needless decision.
-    """
-    owners: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
-    for item in found:
-        for path, digest in item.paths.items():
-            owners[path][item.package.name] = digest
-    _refuse_unfounded(environment, owners, origin)
-    shared = {path: names for path, names in owners.items() if len(names) > 1}
-    _refuse_undecided(environment, {path: names for path, names in shared.items() if not _same(names.values())}, origin)
-    return {path: environment.clobber.get(path, min(names)) for path, names in shared.items()}
+    return Contents(installed_wheel_paths(facts, python))
 
 
 def refuse_link_scripts(environment: DeclaredEnvironment, found: Sequence[Inspected], origin: str) -> None:
-    """Scripts that nobody allowed are refused, all at once. Raises ArtifactError."""
-    refused = [
-        f"  {item.package.name}: {script} (sha256 {digest})"
+    """Scripts that nobody allowed are refused, all at once. Raises ArtifactError.
+
+    What would run before a package is unlinked never runs in an image, and is nobody's concern.
+    """
+    refused = {
+        item.package.name: scripts
         for item in found
-        for script, digest in sorted(item.link_scripts.items())
-        if environment.skip_link_scripts.get(item.package.name) != digest
-    ]
+        if (scripts := _not_allowed(item.contents, environment.skip_link_scripts.get(item.package.name, {})))
+    }
     if refused:
+        listed = [f"  {name}: {script}" for name, scripts in sorted(refused.items()) for script in sorted(scripts)]
+        block = [
+            line
+            for name, scripts in sorted(refused.items())
+            for line in (f"    {name}:", *(f"      {script}: {digest}" for script, digest in sorted(scripts.items())))
+        ]
         raise ArtifactError(
             f"{origin}: packages bring scripts that want to run when linked, which peel does not do:\n"
-            + "\n".join(refused),
-            hint="read each; where all works without it, name its package and sha256 under skip_link_scripts",
+            + "\n".join(listed),
+            hint="read each; where all works without it, declare\n  skip_link_scripts:\n" + "\n".join(block),
         )
+
+
+def _not_allowed(contents: Contents, allowed: Mapping[str, str]) -> Mapping[str, str]:
+    return {
+        script: digest
+        for script, digest in contents.link_scripts.items()
+        if not script.endswith("-pre-unlink.sh") and allowed.get(script) != digest
+    }
 
 
 def refuse_long_prefix(environment: DeclaredEnvironment, found: Sequence[Inspected], origin: str) -> None:
     """A binary keeps the prefix in the space that its build left for one. Raises ArtifactError for the tightest."""
-    tightest = min(((room, item, path) for item in found for path, room in item.room.items()), key=_room, default=None)
+    rooms = ((room, item, path) for item in found for path, room in item.contents.room.items())
+    tightest = min(rooms, key=_room, default=None)
     if tightest is not None and len(environment.prefix.encode()) > tightest[0]:
         room, item, path = tightest
         raise ArtifactError(
@@ -150,32 +156,3 @@ def refuse_long_prefix(environment: DeclaredEnvironment, found: Sequence[Inspect
 def _room(tight: tuple[int, Inspected, str]) -> tuple[int, str, str]:
     room, item, path = tight
     return room, item.package.name, path
-
-
-def _refuse_undecided(
-    environment: DeclaredEnvironment, clashes: Mapping[str, Mapping[str, str | None]], origin: str
-) -> None:
-    undecided = sorted(path for path in clashes if path not in environment.clobber)
-    if undecided:
-        lines = [f"  {path}: {', '.join(sorted(clashes[path]))}" for path in undecided[:_MOST_SHOWN]]
-        if len(undecided) > _MOST_SHOWN:
-            lines.append(f"  and {len(undecided) - _MOST_SHOWN} more")
-        raise ArtifactError(
-            f"{origin}: several packages bring these paths, with other contents:\n" + "\n".join(lines),
-            hint=f"say which package wins under clobber, for example {undecided[0]}: {min(clashes[undecided[0]])}",
-        )
-
-
-def _same(digests: Collection[str | None]) -> bool:
-    return len(set(digests)) == 1 and None not in digests
-
-
-def _refuse_unfounded(
-    environment: DeclaredEnvironment, owners: Mapping[str, Mapping[str, str | None]], origin: str
-) -> None:
-    for path, winner in environment.clobber.items():
-        if winner not in owners.get(path, {}):
-            raise DocumentError(
-                f"{origin}: clobber says that {winner!r} brings {path}, which it does not",
-                hint=f"packages that do: {', '.join(sorted(owners.get(path, {}))) or 'none'}",
-            )

@@ -1,6 +1,6 @@
 """``peel lock``: from what is declared to what is pinned.
 
-A lock that was written can be built: every archive has been read by then, and is in the store.
+By the time a lock is written, every archive is in the store, and what packages say of themselves has been read.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from peel.layers.link import LINKER
 from peel.layers.tar import LAYER
 from peel.model.condalock import CondaLockPackage, parse_conda_lock
 from peel.model.declared import Declared, DeclaredEnvironment, differences
+from peel.model.glue import GLUE
 from peel.model.lockset import (
     LOCK_FILE,
     Formats,
@@ -27,7 +28,7 @@ from peel.model.lockset import (
 )
 from peel.model.plan import PLAN
 from peel.model.progress import Progress
-from peel.model.values import MTIME_CONSTANT, ImageRef, Platform
+from peel.model.values import MTIME_CONSTANT, Digest, ImageRef, Platform
 from peel.store.catalogue import Catalogue
 from peel.store.documents import parse_plain, to_yaml
 from peel.store.store import Store
@@ -36,9 +37,9 @@ from peel.workflow.agreement import refuse_recorded
 from peel.workflow.base import fetch_base, glibc_of, pin_base
 from peel.workflow.inspect import Inspected, inspect_packages, refuse_link_scripts, refuse_long_prefix
 from peel.workflow.pin import Inspections, pin_layers
-from peel.workflow.solve import Before, solve
+from peel.workflow.solve import Before, complete_hashes, solve
 
-FORMATS: Final = Formats(plan=PLAN, linker=LINKER, bytecode=BYTECODE, layer=LAYER)
+FORMATS: Final = Formats(plan=PLAN, linker=LINKER, bytecode=BYTECODE, layer=LAYER, glue=GLUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def lock_image(
         locked_with=LockedWith(conda_lock=conda_lock.version(), solver=conda_lock.solver.title),
         declared=declared, base=bases, layers=pin_layers(declared, bases, inspected, previous),
     )  # fmt: skip
-    files = {environment_lock_file(name): data for name, data in locks.items()}
+    files = {environment_lock_file(name): complete_hashes(data, _digests(inspected)) for name, data in locks.items()}
     files[LOCK_FILE] = to_yaml(lock.as_document())
     changed = catalogue.read_lock_set(ref) != files
     if changed:
@@ -148,7 +149,7 @@ def _before_update(
 def _inspect(
     declared: Declared, locks: Mapping[str, bytes], store: Store, secrets: Mapping[str, str], progress: Progress
 ) -> Inspections:
-    """Every archive fetched and read, by platform and environment; whatever a build would refuse is refused here."""
+    """Every archive fetched and its metadata read, by platform and environment; what cannot go together is refused."""
     wanted: dict[tuple[str, str], list[CondaLockPackage]] = {}
     for name, data in locks.items():
         origin = environment_lock_file(name)
@@ -163,6 +164,11 @@ def _inspect(
             refuse_long_prefix(environment, found, origin)
             _refuse_incomplete(environment, found)
     return inspected
+
+
+def _digests(inspected: Inspections) -> Mapping[str, Digest]:
+    """By URL, what every artifact turned out to be."""
+    return {item.package.url: item.digest for found in inspected.values() for item in found}
 
 
 def _refuse_incomplete(environment: DeclaredEnvironment, found: Sequence[Inspected]) -> None:
@@ -182,8 +188,8 @@ def _refuse_incomplete(environment: DeclaredEnvironment, found: Sequence[Inspect
 
 def _newest(inspected: Inspections) -> int:
     """The epoch when none is given: when the newest package was built, so that equal locks have equal epochs."""
-    stamps = [item.timestamp for found in inspected.values() for item in found if item.timestamp is not None]
-    return max(stamps, default=MTIME_CONSTANT)
+    stamps = [item.contents.timestamp or 0 for found in inspected.values() for item in found]
+    return max([MTIME_CONSTANT, *stamps])
 
 
 def _compression(declared: Declared) -> LockedCompression:

@@ -8,7 +8,8 @@ from peel.errors import DocumentError
 from peel.model.declared import Declared, DeclaredEnvironment
 from peel.model.groups import MAX_LAYERS, Sized, budget, make_groups
 from peel.model.lockset import Group, ImageLock, LockedBase, LockedPackage
-from peel.workflow.inspect import Inspected, decide_owners
+from peel.workflow.inspect import Inspected
+from peel.workflow.owners import decide_owners
 
 Inspections = Mapping[tuple[str, str], Sequence[Inspected]]
 """By platform and environment."""
@@ -74,7 +75,7 @@ def _groups(
 
 
 def _pinned(item: Inspected, owners: Mapping[str, str]) -> LockedPackage:
-    lost = sorted(path for path in item.paths if owners.get(path, item.package.name) != item.package.name)
+    lost = sorted(path for path in item.contents.paths if owners.get(path, item.package.name) != item.package.name)
     return LockedPackage(
         name=item.package.name, file=item.package.file_name, sha256=item.digest.hex, size=item.size, omit=tuple(lost)
     )

@@ -7,7 +7,7 @@ from itertools import zip_longest
 
 from peel.errors import DifferenceError
 from peel.model.lockset import Record, RecordedImage
-from peel.model.plan import Plan
+from peel.model.plan import Plan, make_plan
 from peel.store.catalogue import Catalogue
 from peel.store.store import Store
 from peel.workflow.build import Built
@@ -16,7 +16,8 @@ from peel.workflow.build import Built
 def accept(built: Built, catalogue: Catalogue, store: Store) -> bool:
     """Let a build stand for its address: recorded if it is its platform's first, else only if the record agrees.
 
-    Says whether it was the first. Raises DifferenceError naming what differs; the address stands for what it did then.
+    Says whether it was the first. Raises DifferenceError naming what differs, or when the lock set was locked anew
+    meanwhile; the address stands for what it did then.
     """
     first = _keep_record(built, catalogue)
     store.set_image(built.plan.ref, built.plan.platform, built.manifest)
@@ -25,14 +26,25 @@ def accept(built: Built, catalogue: Catalogue, store: Store) -> bool:
 
 def _keep_record(built: Built, catalogue: Catalogue) -> bool:
     plan = built.plan
-    record = catalogue.record(plan.ref)
-    recorded = record.platforms.get(plan.platform.subdir) if record else None
-    if recorded is not None:
-        refuse_differences(plan, recorded, built.recorded)
-        return False
-    platforms = {**(record.platforms if record else {}), plan.platform.subdir: built.recorded}
-    catalogue.write_record(plan.ref, Record(schema=1, platforms=platforms))
-    return True
+    with catalogue.hold(plan.ref):
+        record = catalogue.record(plan.ref)
+        recorded = record.platforms.get(plan.platform.subdir) if record else None
+        if recorded is not None:
+            refuse_differences(plan, recorded, built.recorded)
+            return False
+        _refuse_relocked(plan, catalogue)
+        platforms = {**(record.platforms if record else {}), plan.platform.subdir: built.recorded}
+        catalogue.write_record(plan.ref, Record(schema=1, platforms=platforms))
+        return True
+
+
+def _refuse_relocked(plan: Plan, catalogue: Catalogue) -> None:
+    """A record must never stand beside another lock set than the one that was built."""
+    if make_plan(catalogue.lock_set(plan.ref), plan.platform).digest != plan.digest:
+        raise DifferenceError(
+            f"{plan.ref} was locked anew while it was built, so this build is not recorded",
+            hint=f"build what is locked now: peel build {plan.ref}",
+        )
 
 
 def refuse_differences(plan: Plan, recorded: RecordedImage, built: RecordedImage) -> None:

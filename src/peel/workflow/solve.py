@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from peel.errors import DocumentError, UsageError
 from peel.model.declared import Declared, DeclaredEnvironment
 from peel.model.progress import Progress
+from peel.model.secrets import holds_credentials, holds_secrets, name_secrets, variables_in
+from peel.model.values import Digest
+from peel.store.documents import parse_plain, to_yaml
 from peel.store.store import Store
 from peel.tools.conda_lock import CondaLock, Request
 
-_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
-_URL = re.compile(rb"https?://[^\s'\"]+")
-_CREDENTIALS = re.compile(rb"/t/(?!\$)[^/]+/|://[^/@$]+@")
+ALLOWED: Final = "PEEL_SECRETS"
+"""The variable that lists the variables whose values channels may be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +58,57 @@ def solve(
 
 def _without_secrets(data: bytes, secrets: Mapping[str, str], environment: DeclaredEnvironment) -> bytes:
     """The lock with the names of variables where a channel's URL had their values."""
-    for name, value in sorted(secrets.items()):
-        whole = rb"(?<=[/:@])" + re.escape(value.encode()) + rb"(?=[/:@])"  # a part of a URL, never of a word
-        data = re.sub(whole, f"${{{name}}}".encode(), data)
-    if any(_CREDENTIALS.search(found[0]) for found in _URL.finditer(data)):
+    text = name_secrets(data.decode(), secrets)
+    if holds_credentials(text) or holds_secrets(text, secrets):
         raise DocumentError(
             f"the lock of {environment.name!r} would hold a password or token of a channel",
             hint="name an environment variable in the channel's URL instead, as in https://host/t/$TOKEN/channel",
         )
-    return data
+    return text.encode()
 
 
 def channel_secrets(declared: Declared, variables: Mapping[str, str]) -> Mapping[str, str]:
-    """The variables that channels name, with their values. Raises UsageError when one is not set."""
-    found = set_channel_secrets(declared, variables)
-    for name in sorted(_channel_variables(declared) - found.keys()):
-        raise UsageError(f"a channel needs the environment variable {name}, which is not set", hint=f"export {name}=…")
-    return found
+    """The variables that channels name, with their values.
+
+    Raises UsageError for one that is not set, or that ``PEEL_SECRETS`` does not list: a document must not choose which
+    variables of a machine are sent to a server.
+    """
+    named, allowed = _channel_variables(declared), _allowed(variables)
+    if refused := sorted(named - allowed):
+        raise UsageError(
+            f"a channel names the environment variable {refused[0]}, which {ALLOWED} does not list",
+            hint=f"if that channel's server may see its value: export {ALLOWED}={','.join(sorted(allowed | named))}",
+        )
+    for name in sorted(named):
+        if not variables.get(name):
+            raise UsageError(
+                f"a channel needs the environment variable {name}, which is not set", hint=f"export {name}=…"
+            )
+    return {name: variables[name] for name in sorted(named)}
 
 
-def set_channel_secrets(declared: Declared, variables: Mapping[str, str]) -> Mapping[str, str]:
-    """Those of the variables that channels name which are set: no other variable may get into a URL."""
-    return {name: variables[name] for name in sorted(_channel_variables(declared)) if variables.get(name)}
+def known_channel_secrets(declared: Declared, variables: Mapping[str, str]) -> Mapping[str, str]:
+    """Those of them that may be used and are set; a build may have all it needs in the store."""
+    names = _channel_variables(declared) & _allowed(variables)
+    return {name: variables[name] for name in sorted(names) if variables.get(name)}
 
 
 def _channel_variables(declared: Declared) -> frozenset[str]:
     urls = [url for env in declared.environments for url in (*env.channels, *env.pip_repositories)]
-    return frozenset(name for url in urls for name in _VARIABLE.findall(url))
+    return frozenset(name for url in urls for name in variables_in(url))
+
+
+def _allowed(variables: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(variables.get(ALLOWED, "").replace(",", " ").split())
+
+
+def complete_hashes(data: bytes, digests: Mapping[str, Digest]) -> bytes:
+    """A lock in which every package has a sha256; one that has them all already stays as it is, to the byte.
+
+    ``digests`` is by URL.
+    """
+    document = parse_plain(data, "conda-lock.yml")
+    missing = [package for package in document["package"] if not package["hash"].get("sha256")]
+    for package in missing:
+        package["hash"]["sha256"] = digests[package["url"]].hex
+    return to_yaml(document) if missing else data
