@@ -13,6 +13,7 @@ import posixpath
 import warnings
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator
+from email.parser import HeaderParser
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
@@ -20,11 +21,14 @@ from typing import BinaryIO
 from installer import install
 from installer.destinations import WheelDestination
 from installer.records import RecordEntry
+from installer.sources import WheelFile
 from installer.utils import Scheme
+from packaging.utils import canonicalize_name
 
 from peel.errors import ArtifactError
 from peel.layers.conda_info import parse_entry_point
 from peel.layers.conda_stream import CHUNK
+from peel.layers.identity import refuse_other_package
 from peel.layers.link_python import script, shebang
 from peel.layers.link_stage import Stage, write_all
 from peel.layers.wheel_facts import installed_path, installed_wheel_paths, is_replaced, packaged_path, read_wheel_facts
@@ -40,6 +44,8 @@ _INSTALLER = b"peel\n"
 def link_wheel(
     archive: Path,
     *,
+    name: str,
+    version: str,
     file_name: str,
     digest: Digest,  # noqa: ARG001 - as of link_conda; a wheel's content does not name the wheel
     prefix: str,
@@ -49,15 +55,23 @@ def link_wheel(
 ) -> tuple[Entry, ...]:
     """Write a wheel's final files beneath ``stage``, which stands for ``prefix``, and describe them.
 
-    ``archive`` is read as what ``file_name`` says; whether its tags fit is not looked at. ``omit`` are paths relative
-    to the prefix that another package wins. Entries are files in path order with the constant mtime. Raises
-    ArtifactError naming the wheel when it is damaged, hostile, at odds with its RECORD, or no wheel at all.
+    ``name`` and ``version`` are the lock's. ``archive`` is read as what ``file_name`` says; whether its tags fit is not
+    looked at. ``omit`` are paths relative to the prefix that another package wins. Entries are files in path order with
+    the constant mtime. Raises ArtifactError naming the wheel when it is damaged, hostile, at odds with its RECORD,
+    another package, or no wheel at all.
     """
     with Stage(stage, file_name) as staged, opened(archive, file_name) as wheel, warnings.catch_warnings():
+        refuse_other_package(file_name, found=_identity(wheel), locked=(canonicalize_name(name), version))
         warnings.simplefilter("ignore", RuntimeWarning)  # installer's, that it skips packaged bytecode
         target = _Destination(staged, file_name, wheel.distribution, prefix=prefix, python=python, omit=omit)
         install(wheel, target, additional_metadata={})
     return tuple(sorted(target.entries, key=lambda entry: entry.path.split("/")))
+
+
+def _identity(wheel: WheelFile) -> tuple[str, str]:
+    """What METADATA says: the normalized name (PEP 503), and the version."""
+    metadata = HeaderParser().parsestr(wheel.read_dist_info("METADATA"))
+    return canonicalize_name(metadata.get("Name", "")), metadata.get("Version", "")
 
 
 class _Destination(WheelDestination):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -16,8 +15,10 @@ from installer.records import parse_record_file
 from installer.sources import WheelFile
 from installer.utils import parse_entrypoints
 
+from packaging.utils import canonicalize_name
+
 from peel.layers.archive import PackageFacts, PathFact
-from peel.layers.link_python import is_packaged_bytecode, place
+from peel.layers.link_python import place
 from peel.layers.wheel_file import opened
 from peel.model.entry import Kind
 from peel.model.values import PythonVersion
@@ -41,7 +42,7 @@ def read_wheel_facts(archive: Path, file_name: str) -> PackageFacts:
         metadata = HeaderParser().parsestr(wheel.read_dist_info("METADATA"))
         paths = tuple(sorted(_paths(wheel), key=lambda fact: fact.path))
         return PackageFacts(
-            name=re.sub(r"[-_.]+", "-", wheel.distribution).lower(),
+            name=canonicalize_name(wheel.distribution),
             version=wheel.version,
             build="",
             build_number=0,
@@ -64,7 +65,8 @@ def packaged_path(scheme: str, path: str, distribution: str) -> str:
 
 def installed_path(packaged: str, python: PythonVersion) -> str | None:
     """Where such a path goes, relative to the prefix; None when it is left out."""
-    if is_packaged_bytecode(packaged) or (is_replaced(packaged) and not packaged.endswith(_WRITTEN)):
+    in_cache = "__pycache__" in packaged.split("/")[:-1]  # which `installer` passes over wherever it is
+    if in_cache or (is_replaced(packaged) and not packaged.endswith(_WRITTEN)):
         return None
     if packaged.startswith("python-headers/"):
         return f"include/python{python}/{packaged.removeprefix('python-headers/')}"
@@ -82,10 +84,16 @@ def installed_wheel_paths(facts: PackageFacts, python: PythonVersion) -> Mapping
 
     Each with what identifies its contents, as of ``link.installed_paths``.
     """
-    placed = {installed_path(fact.path, python): fact.sha256 for fact in facts.paths}
+    placed = {installed_path(fact.path, python): _identity(fact) for fact in facts.paths}
     scripts = {f"bin/{text.partition('=')[0].strip()}": text for text in facts.entry_points}
     hashed = {path: hashlib.sha256(text.encode()).hexdigest() for path, text in scripts.items()}
-    return {**{path: sha256 for path, sha256 in placed.items() if path is not None}, **hashed}
+    return {**{path: identity for path, identity in placed.items() if path is not None}, **hashed}
+
+
+def _identity(fact: PathFact) -> str | None:
+    """A script's first line may change, so that only another wheel's can end up the same."""
+    is_script = fact.path.startswith("python-scripts/")
+    return f"{fact.identity}:script" if is_script and fact.identity else fact.identity
 
 
 def _paths(wheel: WheelFile) -> Iterator[PathFact]:

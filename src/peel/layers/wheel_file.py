@@ -40,6 +40,8 @@ def opened(archive: Path, file_name: str) -> Iterator[WheelFile]:
             outer.filename = file_name  # installer reads name and version off it
             _check_members(outer, file_name, largest_content(archive))
             wheel = WheelFile(outer)
+            # what the wheel holds counts, not what its file is called
+            wheel.distribution, _, wheel.version = wheel.dist_info_dir.removesuffix(".dist-info").rpartition("-")
             wheel.validate_record()
             yield wheel
     except WheelFile.validation_error as error:

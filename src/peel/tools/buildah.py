@@ -5,8 +5,7 @@ What comes from documents is always one argv item of its own; nothing here goes 
 
 from __future__ import annotations
 
-import re
-import secrets
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,13 +13,12 @@ from pathlib import Path
 from typing import IO, Final, Literal, NamedTuple, Protocol, TypedDict, Unpack
 
 from peel.errors import ToolError, UsageError
-from peel.tools import process, skopeo, system
+from peel.tools import claims, process, skopeo, system
 
 MINIMUM: Final = (1, 28)
 
 Network = Literal["none", "host"]
 _FORBIDDEN_IN_STORAGE: Final = "@+[],:"
-_NOT_IN_TAGS: Final = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 class Child(Protocol):
@@ -59,6 +57,11 @@ class Storage:
                 hint="choose another directory with --store or PEEL_STORE",
             )
         return cls(place / "storage", place / "run", driver)
+
+    @property
+    def claims(self) -> Path:
+        """Where the names of its containers are claimed by the processes that use them."""
+        return (self.root.parent if self.root else Path(tempfile.gettempdir()) / "peel-containers") / "claims"
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -114,7 +117,10 @@ def from_argv(storage: Storage, image: str, name: str, ulimits: Sequence[str]) -
 
 
 class RunOptions(TypedDict, total=False):
-    """What a program finds inside its container; offline, as the image's user and in its directory by default."""
+    """What a program finds inside its container; offline, as the image's user and in its directory by default.
+
+    ``capabilities`` are buildah's default ones; "none" is for what needs no privilege, even as root.
+    """
 
     volumes: Sequence[Volume]
     env: Mapping[str, str]
@@ -122,6 +128,7 @@ class RunOptions(TypedDict, total=False):
     workdir: str
     network: Network
     hostname: str
+    capabilities: Literal["none"]
 
 
 def run_argv(
@@ -138,6 +145,7 @@ def run_argv(
         "--hostname", options.get("hostname", "localhost"),  # a random one otherwise, which programs may write down
         ("--user", options["user"]) if "user" in options else None,
         ("--workingdir", options["workdir"]) if "workdir" in options else None,
+        ("--cap-drop", "ALL") if "capabilities" in options else None,
         tuple(item for name, value in env for item in ("--env", f"{name}={value}")),
         tuple(item for volume in options.get("volumes", ()) for item in ("--volume", volume_text(volume))),
         container,
@@ -207,30 +215,28 @@ class Buildah:
     storage: Storage
     isolation: Isolation
 
-    def pull_layout(self, layout: Path, tag: str | None = None) -> str:
-        """Import an image of an OCI layout; returns its image id. See ``import_layout``."""
-        name = _NOT_IN_TAGS.sub("_", tag or "untagged")
-        return import_layout(self.storage, layout, tag, f"localhost/peel:{name}")
-
     def find_image(self, name: str) -> str | None:
         """The id of the image that goes by this name in the storage, if there is one."""
         listed = _run(self.storage, "images", "--quiet", "--no-trunc", name, check=False)
         return _first_id(listed) if listed.status == 0 else None
 
-    def remove_image(self, image: str) -> None:
-        """Remove an image from the storage; containers of it must be gone."""
-        _run(self.storage, "rmi", image)
-
     @contextmanager
     def container(self, image: str) -> Iterator[str]:
         """A working container of an image id or name, or of ``scratch``; yields its name, and removes it on leaving."""
-        name = f"peel-{secrets.token_hex(6)}"
-        argv = from_argv(self.storage, image, name, self.isolation.ulimits)
-        try:
-            process.run(process.Command(argv, process.inherit()))
-            yield name
-        finally:
-            _run(self.storage, "rm", name, check=False)  # it may not have come to be
+        with claims.claim(self.storage.claims) as name:
+            argv = from_argv(self.storage, image, name, self.isolation.ulimits)
+            try:
+                process.run(process.Command(argv, process.inherit()))
+                yield name
+            finally:
+                with process.uninterrupted():
+                    _remove(self.storage, name)
+
+    def sweep(self) -> None:
+        """Remove the containers that killed processes left, never one that a living process uses."""
+        for name in claims.abandoned(self.storage.claims):
+            with process.uninterrupted():
+                _remove(self.storage, name)
 
     def copy_in(self, container: str, source: Path, inside: str) -> None:
         """Put one file or the contents of a directory into a working container."""
@@ -252,6 +258,13 @@ class Buildah:
         whole = run_argv(self.storage, self.isolation, container, argv, **options)
         with process.start(process.Command(whole, process.inherit()), stdout=log, stderr=log) as child:
             yield child
+
+
+def _remove(storage: Storage, name: str) -> None:
+    """Remove a container, which may not have come to be; its name stays claimed where that fails, for a later sweep."""
+    removed = _run(storage, "rm", name, check=False)
+    if removed.status == 0 or name not in _run(storage, "containers", "--format", "{{.ContainerName}}").text.split():
+        claims.release(storage.claims, name)
 
 
 def _run(storage: Storage, *arguments: str, check: bool = True) -> process.Completed:

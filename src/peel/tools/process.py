@@ -9,11 +9,12 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from peel.errors import ToolError
 from peel.model.secrets import redact
@@ -25,6 +26,9 @@ _PASSED = (
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "NETRC",
     "REGISTRY_AUTH_FILE", "CONTAINERS_REGISTRIES_CONF", "CONTAINERS_STORAGE_CONF", "CONTAINERS_CONF",
 )  # fmt: skip
+INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What asks peel to end: Ctrl-C, a job's end, a terminal that goes away."""
+
 _GRACE_SECONDS = 5.0
 _LAST_LINES = 20
 
@@ -121,14 +125,40 @@ def start(
 
 
 def stop(child: subprocess.Popen[bytes], *, first: signal.Signals = signal.SIGTERM) -> None:
-    """End a program and its group: ask, wait some seconds, then force."""
-    if child.poll() is None:
-        _signal(child, first)
+    """End a program and its group: ask, wait some seconds, then force; at once if interrupted again."""
+    try:
+        if child.poll() is None:
+            _signal(child, first)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(_GRACE_SECONDS)
+    finally:
+        _signal(child, signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):
             child.wait(_GRACE_SECONDS)
-    _signal(child, signal.SIGKILL)
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(_GRACE_SECONDS)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put interrupts off until the block is left: for what must be cleared away, however impatient people are.
+
+    Only the main thread is ever interrupted; elsewhere this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    # handlers instead of a mask: other threads would still let the signal through, and children inherit a mask
+    before = {number: signal.getsignal(number) for number in INTERRUPTS}
+    heeded = {number: handler for number, handler in before.items() if handler not in {None, signal.SIG_IGN}}
+    for number in heeded:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in heeded.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -42,5 +42,10 @@ def load_image(manifest: Descriptor, store: Store, name: str) -> str:
 
 
 def chosen_buildah(store: Store) -> Buildah:
-    """buildah on the store's own container storage, with the isolation that works here. Raises ToolError."""
-    return isolation.open_buildah(store.root / "containers")
+    """buildah on the store's own container storage, with the isolation that works here; what killed runs left is gone.
+
+    Raises ToolError.
+    """
+    chosen = isolation.open_buildah(store.root / "containers")
+    chosen.sweep()
+    return chosen
