@@ -1,6 +1,6 @@
 """Makes the archives whose linked bytes are pinned here. They are kept, so that no compressor has a say in the goldens.
 
-python tests/golden/linker1/make_archives.py
+python tests/make_linker_archives.py
 """
 
 from __future__ import annotations
@@ -36,6 +36,17 @@ def make(folder: Path) -> list[Path]:
         Item("python-scripts/pure-script", b"#!/usr/bin/env python\n", 0o775),
         Item("etc/pure.conf", b"[pure]\n"),
     ]
+    odd = [
+        Item("lib/systemd/system/dev-disk\\x2dby.device", b"[Unit]\n"),
+        Item("etc/private.conf", b"for all\n", 0o600),
+        Item("bin/private", b"#!/bin/sh\n", 0o700),
+        Item("share/gdb/__pycache__/a.cpython-313.pyc", b"kept"),
+        Item("lib/python3.13/__pycache__/a.cpython-313.pyc", b"left out"),
+        Item("lib/python3.11/__pycache__/a.cpython-311.pyc", b"of another Python"),
+        Item("share/unlisted", b"twice"),
+        Item("share/listed", type=tarfile.LNKTYPE, target="share/unlisted", says=_says(b"twice")),
+        Item("share/again", type=tarfile.LNKTYPE, target="share/unlisted", says=_says(b"twice")),
+    ]
     old = [
         Item("bin/old", b"#!" + PREFIX + b"/bin/sh\n" + PREFIX, 0o755, rule="text"),
         Item("lib/old.bin", b"\x00" + PREFIX + b"/lib\x00tail", rule="binary"),
@@ -47,6 +58,7 @@ def make(folder: Path) -> list[Path]:
             folder / "pure-2.0-py_0.conda", pure, index={"noarch": "python", "subdir": "noarch"},
             entry_points=["pure = pure:main", "pure-run=pure.app:App.run"],
         ),
+        conda(folder / "odd-1.0-0.conda", odd, listed=[item for item in odd if item.path != "share/unlisted"]),
         conda(folder / "old-0.1-0.tar.bz2", old, legacy=True, index={"timestamp": None}),
         wheel(folder / "wheeled-3.0-py3-none-any.whl", _wheel()),
     ]  # fmt: skip

@@ -2,9 +2,10 @@
 
     python tests/oracle.py CHANNEL [--prefix /opt/peel/lab] [--python 3.13]
 
-Each package is installed alone, so that nothing hides anything. Not compared are ``conda-meta``, compiled bytecode and
-the cache tag, where peel differs on purpose. Rattler runs in a child that ends in ``os._exit``: it may crash when the
-interpreter ends.
+Each package is installed alone, so that nothing hides anything. Not compared are ``conda-meta``, the bytecode that is
+compiled anew and the cache tag, where peel differs on purpose; rattler's modes count as linker 1 widens them. Rattler
+0.28 cannot install a package that lists a directory. It runs in a child that ends in ``os._exit``: it may crash when
+the interpreter ends.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from peel.layers.link import link_conda
-from peel.layers.link_python import is_packaged_bytecode
+from peel.layers.link_payload import final_mode
+from peel.layers.link_python import is_replaced_bytecode
 from peel.model.entry import Entry, Kind
 from peel.model.values import Digest, PythonVersion
 
@@ -52,13 +54,18 @@ def differences(packages: Sequence[Path], python: PythonVersion, prefix: str = P
         install(packages, roots, python, prefix, Path(scratch) / "cache")
         for number, (package, root) in enumerate(zip(packages, roots, strict=True)):
             entries = link(package, python, prefix, Path(scratch) / "peel" / str(number))
-            found += [f"{package.name}: {line}" for line in compare(of_entries(entries, prefix), of_tree(root))]
+            ours, theirs = of_entries(entries, prefix, python), of_tree(root, python)
+            found += [f"{package.name}: {line}" for line in compare(ours, theirs)]
     return found
 
 
 def link(package: Path, python: PythonVersion, prefix: str, stage: Path) -> tuple[Entry, ...]:
+    name, version, _ = package.name.rsplit("-", 2)
     digest = Digest.of(package.read_bytes())
-    return link_conda(package, file_name=package.name, digest=digest, prefix=prefix, python=python, stage=stage)
+    return link_conda(
+        package, name=name, version=version, file_name=package.name, digest=digest, prefix=prefix, python=python,
+        stage=stage,
+    )  # fmt: skip
 
 
 def compare(ours: dict[str, Found], theirs: dict[str, Found]) -> Iterable[str]:
@@ -67,7 +74,7 @@ def compare(ours: dict[str, Found], theirs: dict[str, Found]) -> Iterable[str]:
             yield f"{path}: peel {ours.get(path)}, rattler {theirs.get(path)}"
 
 
-def of_entries(entries: Sequence[Entry], prefix: str) -> dict[str, Found]:
+def of_entries(entries: Sequence[Entry], prefix: str, python: PythonVersion) -> dict[str, Found]:
     by_path = {entry.path: entry for entry in entries}
     found = {}
     for entry in entries:
@@ -75,14 +82,14 @@ def of_entries(entries: Sequence[Entry], prefix: str) -> dict[str, Found]:
         data = by_path[entry.target] if entry.kind is Kind.HARDLINK else entry
         if entry.kind is Kind.SYMLINK:
             found[path] = Found(0o777, entry.target)
-        elif _is_compared(path):
+        elif _is_compared(path, python):
             assert isinstance(data.source, Path)
             assert data.source.stat().st_size == data.size
             found[path] = Found(entry.mode, _sha256(data.source))
     return found
 
 
-def of_tree(root: Path) -> dict[str, Found]:
+def of_tree(root: Path, python: PythonVersion) -> dict[str, Found]:
     found = {}
     for folder, folders, files in os.walk(root):
         for name in [*files, *(name for name in folders if Path(folder, name).is_symlink())]:
@@ -90,13 +97,14 @@ def of_tree(root: Path) -> dict[str, Found]:
             relative = str(path.relative_to(root))
             if path.is_symlink():
                 found[relative] = Found(0o777, str(path.readlink()))
-            elif _is_compared(relative):
-                found[relative] = Found(stat.S_IMODE(path.lstat().st_mode), _sha256(path))
+            elif _is_compared(relative, python):
+                found[relative] = Found(final_mode(stat.S_IMODE(path.lstat().st_mode)), _sha256(path))
     return found
 
 
-def _is_compared(path: str) -> bool:
-    return path != "CACHEDIR.TAG" and not path.startswith("conda-meta/") and not is_packaged_bytecode(path)
+def _is_compared(path: str, python: PythonVersion) -> bool:
+    is_own = path == "CACHEDIR.TAG" or path.startswith("conda-meta/")
+    return not is_own and not is_replaced_bytecode(path, python)
 
 
 def _sha256(path: Path) -> str:

@@ -207,6 +207,25 @@ def test_list_tells_what_is_declared_locked_and_built(tiny: Tiny) -> None:
     assert f"sha256:{'a' * 64}" in peel(tiny, "list").stdout
 
 
+def test_list_shows_what_is_broken_among_the_rest(tiny: Tiny) -> None:
+    tiny.lock_simply()
+    (tiny.root / "envs" / "bad.yaml").write_text("schema: 1\n")
+    torn = tiny.lock_set.with_name("r1_0_1") / "image.lock.yaml"
+    torn.parent.mkdir()
+    torn.write_text("[]")
+    done = peel(tiny, "list")
+    assert done.exit_code == 3
+    assert [line.split()[:3] for line in done.stdout.splitlines()[1:]] == [
+        ["bad", "-", "broken"], ["lab:r1_0_0", "linux-64", "locked"], ["lab:r1_0_1", "-", "broken"],
+    ]  # fmt: skip
+    assert "warning: bad is broken: envs/bad.yaml:1: base: missing" in done.stderr
+    told = peel(tiny, "list", "--json")
+    assert told.exit_code == 3
+    assert ["base: missing" in (image["error"] or "") for image in json.loads(told.stdout)["images"]] == [
+        True, False, False,
+    ]  # fmt: skip
+
+
 def test_show_tells_packages_and_layers(tiny: Tiny) -> None:
     tiny.lock_simply()
     shown = json_of(tiny, "show", str(REF))["platforms"]["linux-64"]
@@ -231,6 +250,13 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(tiny: Tiny) -> None:
 def test_check_and_lock_speak_json(tiny: Tiny) -> None:
     assert json_of(tiny, "lock", str(REF))["changed"] is True
     assert json_of(tiny, "lock", "--check", str(REF))["agrees"] is True
+    tiny.declare_lab("jupyterlab", "python")
+    done = peel(tiny, "lock", "--check", "--json", str(REF))
+    assert (done.exit_code, done.stderr) == (1, "")
+    assert json.loads(done.stdout) == {
+        "schema": 1, "image": "lab", "tag": "r1_0_0", "agrees": False,
+        "differences": ["environments.lab.dependencies: 'python' was added"],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("platform", "status"), [("linux-aarch64", 3), ("win-64", 2)])

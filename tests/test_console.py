@@ -83,6 +83,11 @@ def test_tables_align_words_left_and_numbers_right(capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == "NAME        SIZE\na            1 B\nlong-name  100 B\n"
 
 
+def test_json_drives_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().json({"name": "\x1b[31m \x7f \x9b é"})
+    assert capsys.readouterr().out.isascii()
+
+
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
 def test_json_is_read_back_as_it_was(value: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -32,8 +32,8 @@ def facts_error(archive: Path, name: str | None = None) -> str:
 def link_error(archive: Path, stage: Path) -> str:
     with pytest.raises(ArtifactError) as caught:
         link_conda(
-            archive, file_name=archive.name, digest=Digest.of(b""), prefix="/opt/x", python=PythonVersion(3, 13),
-            stage=stage,
+            archive, name="one", version="1.0", file_name=archive.name, digest=Digest.of(b""), prefix="/opt/x",
+            python=PythonVersion(3, 13), stage=stage,
         )  # fmt: skip
     return caught.value.message
 
@@ -84,6 +84,16 @@ def test_a_timestamp_is_in_seconds_whatever_the_archive_says(
     assert read_facts(archive, archive.name).timestamp == expected
 
 
+def test_an_index_may_say_nothing_in_several_ways(tmp_path: Path) -> None:
+    nothing = dict.fromkeys(("constrains", "depends", "license", "timestamp", "noarch", "build_number"))
+    odd = conda(tmp_path / "one-1.0-0.conda", [Item("a", b"1")], index=nothing)
+    facts = read_facts(odd, odd.name)
+    assert (facts.depends, facts.license, facts.timestamp, facts.noarch, facts.build_number) == ((), "", None, "", 0)
+    several = conda(tmp_path / "two-1.0-0.conda", [], index={"build_number": "3", "license": ["MIT", "Zlib"]})
+    facts = read_facts(several, several.name)
+    assert (facts.build_number, facts.license) == (3, "MIT, Zlib")
+
+
 def test_an_archive_cut_anywhere_is_one_clear_error(tmp_path: Path) -> None:
     noise = bytes(range(256)) * 40
     for suffix in (".conda", ".tar.bz2"):
@@ -101,8 +111,8 @@ def test_a_flipped_byte_is_an_error_or_changes_nothing(tmp_path: Path) -> None:
         whole.write_bytes(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
         try:
             entries = link_conda(
-                whole, file_name=whole.name, digest=Digest.of(b""), prefix="/opt/x", python=None,
-                stage=tmp_path / str(at),
+                whole, name="one", version="1.0", file_name=whole.name, digest=Digest.of(b""), prefix="/opt/x",
+                python=None, stage=tmp_path / str(at),
             )  # fmt: skip
         except ArtifactError:
             continue
@@ -178,8 +188,9 @@ def test_the_old_list_of_prefixes_may_be_quoted_or_bare(tmp_path: Path) -> None:
     ]
     archive = conda(tmp_path / "one-1.0-0.tar.bz2", items, legacy=True, info={"has_prefix": "".join(lines).encode()})
     link_conda(
-        archive, file_name=archive.name, digest=Digest.of(b""), prefix="/p", python=None, stage=tmp_path / "stage"
-    )
+        archive, name="one", version="1.0", file_name=archive.name, digest=Digest.of(b""), prefix="/p", python=None,
+        stage=tmp_path / "stage",
+    )  # fmt: skip
     assert (tmp_path / "stage/bin/a").read_bytes() == b"/p/x"
     assert (tmp_path / "stage/bin/b c").read_bytes() == b"/p/x"
     assert (tmp_path / "stage/bin/d").read_bytes() == b"/p/x" + bytes(10)

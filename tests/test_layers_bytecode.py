@@ -14,6 +14,7 @@ import pytest
 
 from peel.errors import ToolError
 from peel.layers import bytecode
+from peel.layers.bytecode import Compiled
 from peel.model.entry import Entry, Kind
 from peel.model.values import PythonVersion
 
@@ -47,6 +48,7 @@ def compiled(
     *,
     workers: int = 1,
     env: Mapping[str, str] | None = None,
+    through: Sequence[str] = (),
 ) -> tuple[dict[str, bytes], subprocess.CompletedProcess[str]]:
     out.mkdir()
     listing = out / "list"
@@ -55,8 +57,9 @@ def compiled(
         prefix=str(prefix), script=str(bytecode.SCRIPT), out=str(out / "made"), workers=workers, listing=str(listing)
     )
     done = subprocess.run(
-        command, env=dict(bytecode.ENVIRONMENT if env is None else env), capture_output=True, text=True, check=False
-    )
+        [*through, *command], env=dict(bytecode.ENVIRONMENT if env is None else env), capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
     return {str(p.relative_to(out / "made")): p.read_bytes() for p in (out / "made").rglob("*.pyc")}, done
 
 
@@ -134,13 +137,55 @@ def test_sources_are_the_modules_of_this_python_sorted_by_component() -> None:
 
 def test_bytecode_bears_the_time_of_its_source_and_lies_where_python_looks(prefix: Path, tmp_path: Path) -> None:
     compiled(prefix, tmp_path / "out", packages(prefix, ["json"]))
-    owned = [Entry(f"opt/x/{SITE}/json/{name}.py", Kind.FILE, mtime=7) for name in ("decoder", "absent")]
-    (entry,) = bytecode.entries(tmp_path / "out/made", owned, "/opt/x", PYTHON)
+    (entry,) = bytecode.entries(
+        Compiled(tmp_path / "out/made", {f"{SITE}/json/refused.py"}), owned("decoder", "refused"), "/opt/x", PYTHON
+    )
     assert (entry.path, entry.mtime, entry.mode) == (
         f"opt/x/{importlib.util.cache_from_source(f'{SITE}/json/decoder.py')}", 7, 0o644
     )  # fmt: skip
     assert isinstance(entry.source, Path)
     assert entry.size == entry.source.stat().st_size > 0
+
+
+def owned(*names: str) -> list[Entry]:
+    return [Entry(f"opt/x/{SITE}/json/{name}.py", Kind.FILE, mtime=7) for name in names]
+
+
+def test_a_source_that_is_neither_compiled_nor_refused_is_an_error(prefix: Path, tmp_path: Path) -> None:
+    compiled(prefix, tmp_path / "out", packages(prefix, ["json"]))
+    with pytest.raises(ToolError, match=r"left no '.*/absent\..*\.pyc', and did not say why"):
+        bytecode.entries(Compiled(tmp_path / "out/made"), owned("decoder", "absent"), "/opt/x", PYTHON)
+
+
+def test_bytecode_is_not_read_through_links_that_the_image_made(tmp_path: Path) -> None:
+    made = tmp_path / bytecode.pyc_path(f"outside/{SITE}/json/decoder.py", PYTHON)
+    made.parent.mkdir(parents=True)
+    made.write_bytes(b"of the host")
+    parts = Path(SITE, "json", "__pycache__").parts
+    for number in range(len(parts)):
+        out = tmp_path / str(number)
+        link = out.joinpath(*parts[: number + 1])
+        link.parent.mkdir(parents=True)
+        link.symlink_to(tmp_path.joinpath("outside", *parts[: number + 1]))
+        with pytest.raises(ToolError, match="lies behind a symbolic link"):
+            bytecode.entries(Compiled(out), owned("decoder"), "/opt/x", PYTHON)
+    file = tmp_path / "file" / bytecode.pyc_path(f"{SITE}/json/decoder.py", PYTHON)
+    file.parent.mkdir(parents=True)
+    file.symlink_to(made)
+    with pytest.raises(ToolError, match="as something else than a file"):
+        bytecode.entries(Compiled(tmp_path / "file"), owned("decoder"), "/opt/x", PYTHON)
+
+
+def test_what_the_machine_refuses_is_no_property_of_a_source(prefix: Path, tmp_path: Path) -> None:
+    absent, present = f"{SITE}/json/absent.py", f"{SITE}/json/decoder.py"
+    _, done = compiled(prefix, tmp_path / "1", {"json": [absent, present]})
+    assert done.returncode == 1
+    assert [(item.path, item.message[:17]) for item in bytecode.refused(done.stdout)] == [(absent, "FileNotFoundError")]
+    (prefix / SITE / "json/big.py").write_bytes(b"x = '" + bytes([97]) * (64 << 20) + b"'\n")
+    little = 'ulimit -v 200000; exec "$@"'
+    _, done = compiled(prefix, tmp_path / "2", {"json": [f"{SITE}/json/big.py"]}, through=("sh", "-c", little, "sh"))
+    assert done.returncode == 1
+    assert bytecode.refused(done.stdout)[0].message.startswith("MemoryError")
 
 
 def test_output_that_is_not_a_report_is_an_error() -> None:

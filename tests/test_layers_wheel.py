@@ -23,11 +23,19 @@ SITE = "lib/python3.12/site-packages"
 
 
 def linked(
-    archive: Path, stage: Path, *, name: str | None = None, prefix: str = "/opt/x", omit: frozenset[str] = frozenset()
+    archive: Path,
+    stage: Path,
+    *,
+    name: str | None = None,
+    prefix: str = "/opt/x",
+    omit: frozenset[str] = frozenset(),
+    locked: tuple[str, str] | None = None,
 ) -> dict[str, Entry]:
+    file_name = name or archive.name
+    project, version = locked or file_name.split("-")[:2]
     entries = link_wheel(
-        archive, file_name=name or archive.name, digest=Digest.of(b""), prefix=prefix, python=PYTHON, stage=stage,
-        omit=omit,
+        archive, name=project, version=version, file_name=file_name, digest=Digest.of(b""), prefix=prefix,
+        python=PYTHON, stage=stage, omit=omit,
     )  # fmt: skip
     return {entry.path.removeprefix(prefix.strip("/") + "/"): entry for entry in entries}
 
@@ -88,8 +96,40 @@ def test_an_executable_keeps_its_bit_and_nothing_else_of_its_mode(tmp_path: Path
     assert entries[f"{SITE}/foo/a"].mode == 0o644
 
 
+def test_a_wheel_of_another_project_or_version_than_the_lock_names_is_refused(tmp_path: Path) -> None:
+    metadata = b"Metadata-Version: 2.1\nName: Foo.Bar_baz\nVersion: 1.0\n"
+    name = "foo_bar_baz-1.0-py3-none-any.whl"
+    archive = wheel(tmp_path / name, {"foo_bar_baz-1.0.dist-info/METADATA": metadata})
+    assert linked(archive, tmp_path / "1", locked=("foo-bar-baz", "1.0.0"))
+    assert linked(archive, tmp_path / "2", locked=("FOO.bar--baz", "1.0"))
+    for locked in (("foo-bar", "1.0"), ("foo-bar-baz", "1.1")):
+        with pytest.raises(
+            ArtifactError, match=f"says that it is foo-bar-baz 1.0, and the lock says {' '.join(locked)}"
+        ):
+            linked(archive, tmp_path / "3", locked=locked)
+
+
+def test_a_wheel_is_linked_by_what_it_holds_not_by_what_its_file_is_called(tmp_path: Path) -> None:
+    archive = wheel(tmp_path / "Foo-1.0-py3-none-any.whl", {"Foo-1.0.data/headers/foo.h": b"x"})
+    first = linked(archive, tmp_path / "1")
+    second = linked(archive, tmp_path / "2", name="foo-1-py2-none-any.whl")
+    assert first.keys() == second.keys()
+    assert "include/python3.12/Foo/foo.h" in first
+
+
+def test_only_another_script_can_be_the_same_as_a_script(tmp_path: Path) -> None:
+    archive = wheel(
+        tmp_path / NAME, {"foo-1.0.data/scripts/foo": b"#!python\n", "foo-1.0.data/data/foo": b"#!python\n"}
+    )
+    found = installed_wheel_paths(read_wheel_facts(archive, NAME), PYTHON)
+    assert found["foo"] == Digest.of(b"#!python\n").hex
+    assert found["bin/foo"] not in {None, found["foo"]}
+    assert found[f"{SITE}/{ABOUT}/RECORD"] is None
+
+
 def test_packaged_bytecode_is_left_out(tmp_path: Path) -> None:
-    archive = wheel(tmp_path / NAME, {"foo/__pycache__/a.cpython-312.pyc": b"x", "foo/a.py": b""})
+    files = {"foo/__pycache__/a.cpython-312.pyc": b"x", "foo/a.py": b"", "foo-1.0.data/data/share/__pycache__/b": b""}
+    archive = wheel(tmp_path / NAME, files)
     assert not any("__pycache__" in path for path in linked(archive, tmp_path / "stage"))
     facts = read_wheel_facts(archive, NAME)
     assert set(installed_wheel_paths(facts, PYTHON)) == set(linked(archive, tmp_path / "again"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -64,12 +65,14 @@ def test_a_lock_set_is_read_back_and_its_record_is_not_part_of_it(tiny: Tiny) ->
     assert list(tiny.catalogue.tags("lab")) == ["r1_0_0"]
 
 
-def test_a_lock_set_replaces_the_one_before_as_a_whole(tiny: Tiny) -> None:
-    tiny.catalogue.write_lock_set(REF, {"image.lock.yaml": b"1", "gone.yml": b"1"})
+def test_a_lock_set_replaces_the_one_before_and_leaves_what_people_put_beside_it(tiny: Tiny) -> None:
+    tiny.catalogue.write_lock_set(REF, {"image.lock.yaml": b"1", "gone.conda-lock.yml": b"1"})
+    before = tiny.lock_set.stat().st_ino
+    (tiny.lock_set / "notes.md").write_bytes(b"mine")
     tiny.catalogue.write_lock_set(REF, {"image.lock.yaml": b"2"})
-    assert tiny.files() == {"image.lock.yaml": b"2"}
-    assert [path.name for path in tiny.lock_set.parent.iterdir()] == ["r1_0_0"]
-    assert tiny.lock_set.stat().st_mode & 0o777 == 0o755
+    assert tiny.files() == {"image.lock.yaml": b"2", "notes.md": b"mine"}
+    assert tiny.lock_set.stat().st_ino == before
+    assert list(tiny.catalogue.read_lock_set(REF)) == ["image.lock.yaml"]
 
 
 def test_a_lock_set_that_cannot_be_written_leaves_the_one_before(tiny: Tiny) -> None:
@@ -78,6 +81,70 @@ def test_a_lock_set_that_cannot_be_written_leaves_the_one_before(tiny: Tiny) -> 
         tiny.catalogue.write_lock_set(REF, {"image.lock.yaml": b"2", "x" * 300: b""})
     assert tiny.files() == {"image.lock.yaml": b"1"}
     assert [path.name for path in tiny.lock_set.parent.iterdir()] == ["r1_0_0"]
+
+
+def test_a_lock_that_was_broken_off_is_told_as_torn_and_locked_again(tiny: Tiny) -> None:
+    tiny.lock_simply()
+    files = tiny.catalogue.read_lock_set(REF)
+    (tiny.lock_set / "lab.conda-lock.yml").write_bytes(files["lab.conda-lock.yml"].replace(b"4.6.0", b"4.6.1"))
+    with pytest.raises(DocumentError, match=r"jupyterlab-4.6.0-0.conda is in image.lock.yaml but not in"):
+        tiny.catalogue.lock_set(REF)
+    tiny.lock_simply()
+    assert tiny.catalogue.read_lock_set(REF) == files
+
+
+def test_a_lock_set_that_was_built_meanwhile_is_not_written(tiny: Tiny) -> None:
+    tiny.lock_simply()
+    before = tiny.catalogue.read_lock_set(REF)
+    tiny.record()
+    with pytest.raises(UsageError, match="has been built meanwhile"):
+        tiny.catalogue.write_lock_set(REF, {"image.lock.yaml": b"2"})
+    assert tiny.catalogue.read_lock_set(REF) == before
+
+
+def test_a_lock_set_is_held_by_one_at_a_time_and_holding_leaves_no_file(tiny: Tiny) -> None:
+    order: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        with tiny.catalogue.hold(REF):
+            writing = pool.submit(
+                lambda: (tiny.catalogue.write_lock_set(REF, {"image.lock.yaml": b"1"}), order.append("written"))
+            )
+            with pytest.raises(TimeoutError):
+                writing.result(timeout=0.2)
+            order.append("let go")
+        writing.result(timeout=30)
+    assert order == ["let go", "written"]
+    assert list(tiny.files()) == ["image.lock.yaml"]
+
+
+def test_a_link_may_lead_to_another_document_but_not_out_of_the_catalogue(tiny: Tiny, tmp_path: Path) -> None:
+    (tiny.root / "envs" / "lab" / "other.yml").symlink_to("environment.yml")
+    tiny.declare_image(lab={"environment": "lab/other.yml"})
+    assert tiny.catalogue.declared("lab").environments
+    tiny.lock_simply()
+    outside = tmp_path.parent / "outside.yml"
+    outside.write_text("secret: 1\n")
+    for place in ("envs/lab/other.yml", "lockfiles/lab/r1_0_0/image.lock.yaml"):
+        (tiny.root / place).unlink()
+        (tiny.root / place).symlink_to(outside)
+    for read in (lambda: tiny.catalogue.declared("lab"), lambda: tiny.catalogue.lock_set(REF)):
+        with pytest.raises(DocumentError, match=r"^(envs|lockfiles)/.*: a link leads out of the catalogue$"):
+            read()
+
+
+def test_a_link_to_itself_is_one_error(tiny: Tiny) -> None:
+    (tiny.root / "envs" / "lab" / "environment.yml").unlink()
+    (tiny.root / "envs" / "lab" / "environment.yml").symlink_to("environment.yml")
+    with pytest.raises(DocumentError, match=r"^envs/lab/environment.yml: "):
+        tiny.catalogue.declared("lab")
+
+
+def test_a_lock_is_never_written_through_a_link_out_of_the_catalogue(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path.parent / "elsewhere").mkdir(exist_ok=True)
+    tiny.lock_set.parent.mkdir(parents=True)
+    tiny.lock_set.symlink_to(tmp_path.parent / "elsewhere")
+    with pytest.raises(DocumentError, match="a link leads out of the catalogue"):
+        tiny.catalogue.write_lock_set(REF, {"image.lock.yaml": b"1"})
 
 
 @pytest.mark.parametrize("data", ["", "[]", "schema: 1", "\x00", "{" * 5000])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -144,13 +145,26 @@ def test_a_control_character_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_a_directory_and_a_huge_file_are_told(tmp_path: Path) -> None:
     with pytest.raises(DocumentError, match=r"^x: no such file$"):
         load(tmp_path / "none", ImageDeclaration, origin="x")
-    with pytest.raises(DocumentError, match=r"^x: cannot be read: Is a directory$"):
+    with pytest.raises(DocumentError, match=r"^x: cannot be read: not a file$"):
         load(tmp_path, ImageDeclaration, origin="x")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DocumentError, match=r"^x: cannot be read: not a file$"):
+        load(tmp_path / "pipe", ImageDeclaration, origin="x")
     huge = tmp_path / "huge"
     with huge.open("wb") as file:
         file.truncate(65 * 2**20)
     with pytest.raises(DocumentError, match="larger than 64 MiB"):
         load(huge, ImageDeclaration, origin="x")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [f"'{'x' * 10_000}'", f"0x{'f' * 10_000}", f"!{'t' * 10_000} x", f"{{{'k' * 10_000}: 1, {'k' * 10_000}: 1}}"],
+)
+def test_a_huge_value_is_shown_in_part(tmp_path: Path, value: str) -> None:
+    error = refused(tmp_path, f"{IMAGE}tags: {value}\n")
+    assert error.message.startswith("envs/lab.yaml:3:")
+    assert len(error.message) < 500
 
 
 def test_syntax_errors_are_told_with_line_and_column(tmp_path: Path) -> None:

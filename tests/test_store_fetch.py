@@ -182,6 +182,13 @@ def test_nothing_missing_asks_nobody(get, store):
     get(Artifact("x", "https://127.0.0.1:1/", store.blobs.put_bytes(b"x")))
 
 
+def test_of_a_local_file_that_is_not_the_locked_one_nothing_is_told(get, tmp_path):
+    (tmp_path / "secret").write_bytes(b"sesame")
+    with pytest.raises(ArtifactError, match="not those locked: expected sha256:") as raised:
+        get(artifact((tmp_path / "secret").as_uri()))
+    assert Digest.of(b"sesame").hex not in raised.value.message
+
+
 def test_a_file_url_is_read_and_checked(store, get, tmp_path):
     (tmp_path / "a b.conda").write_bytes(DATA)
     get(artifact(f"file://{tmp_path}/a%20b.conda#fragment"))

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from peel.model import oci
 from peel.model.oci import AddedLayer, Config, Descriptor, ImageSettings, make_config, make_manifest
 from peel.model.values import Digest, ImageRef, Platform
 from peel.store.base import import_directory, load_base
-from peel.store.layout import export_layout, read_index, set_reference
+from peel.store.blobs import Blobs
+from peel.store.layout import export_layout, needed_blobs, read_index, set_reference
 from peel.store.store import Store
 
 AMD = Platform("linux-64")
@@ -94,6 +96,21 @@ def test_an_export_replaces_its_tag_and_what_only_that_needed(store, tmp_path):
     export_layout(store.blobs, new, tmp_path / "plain", "v1")
     export_layout(store.blobs, kept, tmp_path / "plain", "kept")
     assert blobs_of(out) == blobs_of(tmp_path / "plain")
+
+
+def test_exports_at_the_same_time_keep_each_others_blobs(store, tmp_path):
+    out = tmp_path / "out"
+    images = {f"v{n}": [make_image(store, "shared", f"{n}-{m}") for m in range(6)] for n in range(4)}
+    with ThreadPoolExecutor(4) as pool:
+        done = [
+            pool.submit(lambda tag=tag, found=found: [export_layout(store.blobs, image, out, tag) for image in found])
+            for tag, found in images.items()
+        ]
+        assert all(task.result(timeout=60) for task in done)
+    last = {found[-1].digest for found in images.values()}
+    assert {entry.manifest.digest for entry in read_index(out).entries} == last
+    needed = {blob.digest.hex for found in images.values() for blob in needed_blobs(Blobs(out), found[-1])}
+    assert blobs_of(out) == needed
 
 
 def test_an_export_into_a_layout_of_others_keeps_what_it_does_not_know(store, tmp_path):

@@ -92,13 +92,71 @@ def test_where_overlay_cannot_be_mounted_vfs_is_used(tmp_path: Path, monkeypatch
 
 
 def test_a_container_is_removed_even_when_it_could_not_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "buildah").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n[ "$1" = rm ]\n')
-    (tmp_path / "buildah").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with pytest.raises(ToolError), Buildah(Storage(), RUNC).container("x"):
+    storage = fake_buildah(tmp_path, monkeypatch, 'case "$*" in *" rm "*) ;; *) exit 1;; esac')
+    with pytest.raises(ToolError), Buildah(storage, RUNC).container("x"):
         pass
-    made, removed = (tmp_path / "calls").read_text().splitlines()
-    assert made.split()[3] == removed.split()[1]
+    made, removed = calls(tmp_path)
+    assert made[made.index("--name") + 1] == removed[-1]
+    assert not list(storage.claims.iterdir())
+
+
+def test_a_container_that_could_not_be_removed_is_removed_by_a_later_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = f'case "$*" in *" rm "*) [ -e {tmp_path}/works ];; *containers*) ls {tmp_path}/own/claims;; esac'
+    storage = fake_buildah(tmp_path, monkeypatch, script)
+    with Buildah(storage, RUNC).container("x") as name:
+        Buildah(storage, RUNC).sweep()
+        assert len(calls(tmp_path)) == 1  # it is in use
+    assert [path.name for path in storage.claims.iterdir()] == [name]
+    (tmp_path / "works").touch()
+    Buildah(storage, RUNC).sweep()
+    assert calls(tmp_path)[-1][-2:] == ["rm", name]
+    assert not list(storage.claims.iterdir())
+
+
+def test_a_container_that_a_killed_run_left_is_removed_by_a_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = fake_buildah(tmp_path, monkeypatch, "")
+    script = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom peel.tools.buildah import RUNC, Buildah, Storage\n"
+        "with Buildah(Storage.beneath(Path(sys.argv[1]), 'vfs'), RUNC).container('x'):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, tmp_path / "own"], check=False, timeout=60)
+    (left,) = storage.claims.iterdir()
+    Buildah(storage, RUNC).sweep()
+    assert calls(tmp_path)[-1][-2:] == ["rm", left.name]
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_while_a_container_is_removed_waits_until_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    script = f'case "$*" in *" rm "*) kill -{number.value} {os.getpid()}; touch {tmp_path}/removed;; esac'
+    storage = fake_buildah(tmp_path, monkeypatch, script)
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), Buildah(storage, RUNC).container("x"):
+            pass
+    finally:
+        signal.signal(number, before)
+    assert (tmp_path / "removed").exists()
+    assert not list(storage.claims.iterdir())
+
+
+def fake_buildah(place: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Storage:
+    """A buildah that notes how it is called and does this; gives it a storage."""
+    (place / "buildah").write_text(f'#!/bin/sh\necho "$@" >> {place}/calls\n{script}\n')
+    (place / "buildah").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}:/usr/bin:/bin")
+    return Storage.beneath(place / "own", "vfs")
+
+
+def calls(place: Path) -> list[list[str]]:
+    return [line.split() for line in (place / "calls").read_text().splitlines()]
 
 
 # What follows runs the real program.
@@ -121,7 +179,7 @@ def image(engine: Buildah, tmp_path_factory: pytest.TempPathFactory) -> str:
         pytest.skip("busybox is not installed (Debian: busybox-static)")
     files = {"bin/busybox": (busybox.read_bytes(), 0o755), "marker": (b"mine\n", 0o644)}
     write_layout(layout, "Demo_1", files, symlinks={"bin/sh": "busybox"}, directories={"tmp": 0o1777})
-    return engine.pull_layout(layout, "Demo_1")
+    return buildah.import_layout(engine.storage, layout, "Demo_1", "localhost/peel:demo")
 
 
 def _containers(storage: Storage) -> str:
@@ -138,12 +196,11 @@ def sh(script: str) -> list[str]:
 def test_an_imported_image_is_known_by_the_digest_of_its_config(engine: Buildah, tmp_path: Path) -> None:
     assert engine.find_image("localhost/peel:x") is None
     write_layout(tmp_path, "x", {"a": (b"a", 0o644)})
-    image_id = engine.pull_layout(tmp_path, "x")
+    image_id = buildah.import_layout(engine.storage, tmp_path, "x", "localhost/peel:x")
     assert (tmp_path / "blobs" / "sha256" / image_id).is_file()
     assert engine.find_image("localhost/peel:x") == image_id
-    engine.remove_image(image_id)
     with pytest.raises(ToolError):
-        buildah.image_id(engine.storage, "localhost/peel:x")
+        buildah.image_id(engine.storage, "localhost/peel:y")
 
 
 @pytest.mark.e2e
@@ -182,6 +239,25 @@ def test_a_program_is_offline_unless_told_otherwise(engine: Buildah, image: str,
     assert offline == ""
     assert "eth0" not in devices or way is CHROOT  # chroot shows the host's /sys
     assert online.splitlines()[2:] != []
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("way", [RUNC, CHROOT], ids=lambda way: way.name)
+def test_without_capabilities_root_can_do_what_its_files_let_it_and_no_more(
+    engine: Buildah, image: str, way: buildah.Isolation, tmp_path: Path
+) -> None:
+    if process.find({"chroot": "unshare"}.get(way.name, way.name)) is None:
+        pytest.skip(f"{way.name} is not installed")
+    script = sh("busybox grep CapEff /proc/self/status; echo made > /v/file; busybox chown 7 /v/file")
+    with (box := Buildah(engine.storage, way)).container(image) as name:
+        done = box.run(
+            name, script, volumes=[Volume(tmp_path, "/v", "rw")], env={"PATH": "/bin"}, user="0:0", check=False,
+            capabilities="none",
+        )  # fmt: skip
+    assert done.text.split() == ["CapEff:", "0" * 16]
+    assert b"not permitted" in done.stderr
+    assert (tmp_path / "file").read_text() == "made\n"
+    assert (tmp_path / "file").stat().st_uid == os.geteuid()
 
 
 @pytest.mark.e2e

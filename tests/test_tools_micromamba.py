@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 import peel
-from channels import index, make_package, repodata_record, tamper
 from peel.errors import ToolError
-from peel.tools.micromamba import Solver, create_environment, find_solver
-from solving import EMBEDDED, embedded
+from peel.tools.micromamba import Solver, find_solver
+from solving import EMBEDDED
 
 
 def fake_micromamba(directory: Path, version: str, *, name: str = "micromamba") -> Path:
@@ -76,23 +75,3 @@ def test_a_named_program_that_is_missing_misnamed_or_no_micromamba_is_refused(tm
         find_solver(fake_micromamba(tmp_path, "2.8.1", name="mamba"))
     with pytest.raises(ToolError, match="no version"):
         find_solver(fake_micromamba(tmp_path, "conda 24.1"))
-
-
-def test_an_environment_is_made_of_a_lock_or_the_error_names_the_package(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    archive = make_package(tmp_path / "channel", "tool", files={"share/tool.txt": "here"}, noarch="generic")
-    url = f"{index(tmp_path / 'channel')}/noarch/{archive.name}"
-    subdir = embedded(tmp_path / "home").json("info", CONDA_SUBDIR="")["platform"]
-    lock = tmp_path / "env.conda-lock.yml"
-    entry = f"{{name: tool, version: '1.0', manager: conda, platform: {subdir}, dependencies: {{}}, url: '{url}', "
-    lock.write_text(f"version: 1\npackage:\n- {entry}hash: {{sha256: {repodata_record(archive)['sha256']}}}}}\n")
-    solver = Solver(EMBEDDED, "peel-micromamba", peel.__version__)
-    create_environment(solver, lock, tmp_path / "one")
-    assert (tmp_path / "one/share/tool.txt").read_text() == "here"
-    tamper(archive)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another-cache"))
-    with pytest.raises(ToolError, match=r"tool-1\.0-0\.conda .* has the wrong bytes"):
-        create_environment(solver, lock, tmp_path / "two")
-    assert not (tmp_path / "two").exists()

@@ -96,7 +96,7 @@ def test_an_image_that_is_not_made_for_the_platform_is_refused() -> None:
 @pytest.mark.usefixtures("remapped")
 def test_a_copy_keeps_every_byte_whatever_its_directory_is_called(images: dict[str, Digest], tmp_path: Path) -> None:
     directory = tmp_path / "Copy: of, one"
-    skopeo.copy_to_directory(skopeo.pinned(f"{NAME}-one:1", images["one"]), directory)
+    skopeo.copy_to_directory(f"{NAME}-one@{images['one']}", directory)
     manifest = (directory / "manifest.json").read_bytes()
     assert Digest.of(manifest) == images["one"]
     for blob in (json.loads(manifest)["config"], *json.loads(manifest)["layers"]):
@@ -124,20 +124,6 @@ def test_a_registry_that_is_not_there_is_said_to_be_out_of_reach() -> None:
 def test_what_is_no_reference_never_reaches_skopeo(reference: str) -> None:
     with pytest.raises(ArtifactError, match="not an image reference"):
         skopeo.resolve(reference, AMD64)
-
-
-@pytest.mark.parametrize(
-    ("reference", "name"),
-    [
-        ("docker.io/library/almalinux:9", "docker.io/library/almalinux"),
-        ("localhost:5000/base", "localhost:5000/base"),
-        ("localhost:5000/base:9.6", "localhost:5000/base"),
-        (f"almalinux@sha256:{'a' * 64}", "almalinux"),
-    ],
-)
-def test_a_pinned_reference_has_a_digest_and_no_tag(reference: str, name: str) -> None:
-    digest = Digest.of(b"")
-    assert skopeo.pinned(reference, digest) == f"{name}@{digest}"
 
 
 @pytest.mark.parametrize(

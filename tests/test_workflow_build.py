@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from locksets import FORMATS
-from peel.errors import DocumentError, PeelError, ToolError
+from peel.errors import ArtifactError, DocumentError, PeelError, ToolError
 from peel.layers.compress import compression_here
 from peel.model.oci import LAYER_ZSTD, BaseImage, Config, describe
 from peel.model.plan import LayerStep, Plan, layer_key, make_plan
@@ -111,6 +112,12 @@ def test_a_catalogue_elsewhere_gives_the_same_image(tiny: Tiny, tmp_path: Path) 
     other = Tiny(tmp_path / "elsewhere")
     other.lock_simply()
     assert build(other).manifest == build(tiny).manifest
+
+
+def test_a_base_for_another_architecture_is_refused(tiny: Tiny) -> None:
+    plan = replace(planned(tiny), platform=Platform("linux-aarch64"))
+    with pytest.raises(ArtifactError, match="is made for amd64, not for linux-aarch64"):
+        build_image(plan, store=tiny.store, make_layers=SmallLayers(tiny.store), formats=HERE, progress=Silent())
 
 
 def test_a_lock_of_other_formats_is_refused_with_their_numbers(tiny: Tiny) -> None:

@@ -63,6 +63,17 @@ def test_a_build_that_differs_is_told_and_the_record_stays(tiny: Tiny) -> None:
     assert (tiny.lock_set / "record.json").read_bytes() == record
 
 
+def test_a_build_of_a_lock_set_that_was_locked_anew_meanwhile_is_not_recorded(tiny: Tiny) -> None:
+    built = build(tiny)
+    tiny.add("ipykernel", "8.0")
+    tiny.declare_lab("jupyterlab", "ipykernel")
+    tiny.lock_simply()
+    with pytest.raises(DifferenceError, match="was locked anew while it was built"):
+        accept(built, tiny.catalogue, tiny.store)
+    assert tiny.catalogue.record(REF) is None
+    assert tiny.store.image(REF, Platform("linux-64")) is None
+
+
 def test_an_address_stands_for_a_build_only_once_it_agrees(tiny: Tiny) -> None:
     built = build(tiny)
     assert tiny.store.image(REF, Platform("linux-64")) is None

@@ -83,7 +83,7 @@ class Console:
         amount = DownloadColumn(binary_units=True) if unit == "bytes" else MofNCompleteColumn()
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), amount, TimeRemainingColumn())
         with Progress(*columns, console=self._stderr, transient=True) as progress:
-            task = progress.add_task(text, total=total)
+            task = progress.add_task(_printable(text), total=total)
             yield lambda more: progress.advance(task, more)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
@@ -99,8 +99,8 @@ class Console:
         sys.stdout.flush()
 
     def json(self, value: Mapping[str, Any]) -> None:
-        """The result for programs, on stdout."""
-        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        """The result for programs, on stdout: all ASCII, so that it drives no terminal either."""
+        sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def _printable(text: str) -> str:

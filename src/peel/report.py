@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from peel.workflow.build import Built
     from peel.workflow.demo import Demo
     from peel.workflow.doctor import Purpose, Report
-    from peel.workflow.launch import KernelCheck
+    from peel.workflow.lab import KernelCheck
     from peel.workflow.show import Listed, Shown
 
 SCHEMA = 1
@@ -105,22 +105,27 @@ def show_checks(ref: ImageRef, checks: Sequence[KernelCheck], console: Console, 
     return passed
 
 
-def show_list(listed: Sequence[Listed], console: Console, *, json: bool) -> None:
-    """``peel list``."""
+def show_list(listed: Sequence[Listed], console: Console, *, json: bool) -> bool:
+    """``peel list``; says whether every document could be read."""
+    broken = [image for image in listed if image.error is not None]
+    for image in broken:
+        console.warn(f"{image.name} is broken: {image.error}")
     if json:
-        return console.json({"schema": SCHEMA, "images": [image.as_json() for image in listed]})
-    if not listed:
-        return console.line("nothing is declared or locked in this catalogue")
-    rows = [
-        (
-            f"{image.image}:{image.tag}" if image.tag else image.image,
-            " ".join(image.platforms),
-            "built" if image.manifests else "locked" if image.tag else "declared",
-            image.manifests[0][1] if image.manifests else "-",
-        )
-        for image in listed
-    ]
-    return console.table(("IMAGE", "PLATFORMS", "STATE", "MANIFEST"), rows)
+        console.json({"schema": SCHEMA, "images": [image.as_json() for image in listed]})
+    elif listed:
+        rows = [
+            (
+                image.name,
+                " ".join(image.platforms) or "-",
+                image.state,
+                image.manifests[0][1] if image.manifests else "-",
+            )
+            for image in listed
+        ]
+        console.table(("IMAGE", "PLATFORMS", "STATE", "MANIFEST"), rows)
+    else:
+        console.line("nothing is declared or locked in this catalogue")
+    return not broken
 
 
 def show_image(ref: ImageRef, shown: Sequence[Shown], console: Console, *, json: bool) -> None:

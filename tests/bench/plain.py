@@ -54,7 +54,9 @@ class PlainWay:
         """All of it, from the base to the layout."""
         buildah = self._buildah()
         storage = buildah.storage
-        with buildah.container(buildah.pull_layout(self.base)) as container:
+        with buildah.container(
+            buildah_tool.import_layout(storage, self.base, None, "localhost/peel:base")
+        ) as container:
             root = Path(call(["buildah", *storage.argv, "mount", container]).decode().strip())
             for name, steps in self._environments().items():
                 self._install(name, steps[0], root)

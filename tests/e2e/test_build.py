@@ -86,7 +86,6 @@ def test_a_killed_build_leaves_nothing_that_the_next_cannot_use(own_tiny: Peel, 
     assert mounts_beneath(own_tiny.store) == []
 
 
-@pytest.mark.xfail(reason="nothing sweeps the working containers of killed runs yet")
 def test_a_build_killed_while_it_compiles_leaves_no_container_after_the_next(own_tiny: Peel) -> None:
     forget_layers(own_tiny)
     with own_tiny.start("build", TINY) as child:

@@ -18,13 +18,15 @@ from typer.core import TyperGroup
 
 from peel import __version__
 from peel.console import Console
-from peel.errors import PeelError, UsageError
+from peel.errors import DifferenceError, PeelError, UsageError
 
 if TYPE_CHECKING:
     from peel.store.catalogue import Catalogue
     from peel.store.store import Store
 
 INTERRUPTED = 6
+_CLICK_INTERRUPTED = 130
+_INTERRUPTED = "interrupted; what was finished is kept, nothing half-done is left"
 
 _ORDER = ("lock", "build", "launch", "list", "show", "doctor", "demo")
 
@@ -47,6 +49,9 @@ class _Verbs(TyperGroup):
         except _UsageMistake as error:
             Console().error(_as_usage(error))
             ended = UsageError.exit_code
+        if ended == _CLICK_INTERRUPTED:  # before or after the verb
+            Console().warn(_INTERRUPTED)
+            ended = INTERRUPTED
         sys.exit(ended if isinstance(ended, int) else 0)
 
     def invoke(self, ctx: Any) -> Any:
@@ -56,7 +61,7 @@ class _Verbs(TyperGroup):
             Console().error(error)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            Console().warn("interrupted; what was finished is kept, nothing half-done is left")
+            Console().warn(_INTERRUPTED)
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at exit
@@ -145,10 +150,10 @@ def say(console: Console, json: bool, result: dict[str, Any], line: str) -> None
         console.line(line)
 
 
-def exit_unless(passed: bool) -> None:  # noqa: FBT001
-    """End with 1 when a check did not pass."""
+def exit_unless(passed: bool, status: int = DifferenceError.exit_code) -> None:  # noqa: FBT001
+    """End with this status when something did not pass."""
     if not passed:
-        raise typer.Exit(1)
+        raise typer.Exit(status)
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:
@@ -157,5 +162,7 @@ def _interrupt(_number: int, _frame: object) -> NoReturn:
 
 def run() -> None:
     """Run the command line of this process."""
-    signal.signal(signal.SIGTERM, _interrupt)  # a job that is told to end cleans up as on Ctrl-C
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a job that is told to end cleans up as on Ctrl-C
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup means it
+            signal.signal(number, _interrupt)
     app()

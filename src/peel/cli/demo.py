@@ -37,6 +37,15 @@ def demo(
     done = run_demo(directory.absolute(), online=online, build=build_plan, progress=console)
     report.show_demo(done, console, json=json)
     if serve:
-        from peel.workflow.trial import run_image
+        from peel.store.catalogue import Catalogue
+        from peel.workflow.launch import run_image
 
-        run_image(done.plan, done.store, port=None, home=None, progress=console, announce=console.line)
+        run_image(
+            done.plan,
+            Catalogue(done.catalogue),
+            done.store,
+            port=None,
+            home=None,
+            progress=console,
+            announce=console.line,
+        )

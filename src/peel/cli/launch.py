@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from peel.cli.app import app, exit_unless
+from peel.cli.app import app, exit_unless, say
 from peel.cli.options import Json, PlatformName, Quiet, Ref, locked_plan, platform_of, ref_of
 from peel.console import Console
 
@@ -33,11 +33,16 @@ def launch(
     Prints the URL once the lab answers, and runs it until Ctrl-C.
     """
     from peel import report
-    from peel.workflow.trial import check_image, run_image
+    from peel.workflow.launch import check_image, run_image
 
     console, where = Console(quiet=quiet), context.obj
-    plan, store = locked_plan(where, ref_of(ref), platform_of(platform)), where.open_store()
+    plan, catalogue = locked_plan(where, ref_of(ref), platform_of(platform)), where.open_catalogue()
+    store = where.open_store()
     if not check:
-        return run_image(plan, store, port=port, home=home, progress=console, announce=console.line)
-    checks = check_image(plan, store, port=port, home=home, progress=console)
+
+        def announce(url: str) -> None:
+            say(console, json, {"schema": report.SCHEMA, "image": str(plan.ref), "url": url}, url)
+
+        return run_image(plan, catalogue, store, port=port, home=home, progress=console, announce=announce)
+    checks = check_image(plan, catalogue, store, port=port, home=home, progress=console)
     return exit_unless(report.show_checks(plan.ref, checks, console, json=json))

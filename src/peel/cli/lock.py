@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from peel.cli.app import Places, app, say
+from peel.cli.app import Places, app, exit_unless, say
 from peel.cli.options import Json, Quiet, Ref, ref_of
 from peel.console import Console
 
@@ -43,19 +43,19 @@ def lock(
     Resolves the base to a digest, locks each environment with conda-lock, reads every package, decides on layers, and
     writes lockfiles/IMAGE/TAG/. A lock set that has been built is never changed.
     """
-    from peel.workflow.agreement import check_lock, refuse_recorded
+    from peel.workflow.agreement import check_lock, lock_differences, refuse_recorded
 
     console = Console(quiet=quiet)
     where: Places = context.obj
     address, catalogue = ref_of(ref), where.open_catalogue()
+    if check and json:
+        found = list(lock_differences(address, catalogue))
+        head = {"schema": 1, "image": address.image, "tag": address.tag}
+        console.json({**head, "agrees": not found, "differences": found})
+        return exit_unless(not found)
     if check:
         check_lock(address, catalogue)
-        return say(
-            console,
-            json,
-            {"schema": 1, "image": address.image, "tag": address.tag, "agrees": True},
-            f"{ref}: declarations and lock agree",
-        )
+        return console.line(f"{ref}: declarations and lock agree")
     from peel.tools.conda_lock import CondaLock
     from peel.tools.micromamba import find_solver
     from peel.workflow.lock import LockOptions, lock_image

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from peel.cli.app import app
+from peel.cli.app import app, exit_unless
 from peel.cli.options import Json, Ref, ref_of
 from peel.console import Console
+from peel.errors import DocumentError
 
 
 @app.command("list")
@@ -15,7 +16,8 @@ def list_(context: typer.Context, json: Json = False) -> None:
     from peel import report
     from peel.workflow.show import list_images
 
-    report.show_list(list_images(context.obj.open_catalogue()), Console(), json=json)
+    whole = report.show_list(list_images(context.obj.open_catalogue()), Console(), json=json)
+    exit_unless(whole, DocumentError.exit_code)
 
 
 @app.command()

@@ -7,12 +7,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from peel.errors import ArtifactError
 from peel.layers.conda_info import Info, Listed, read_info
 from peel.layers.conda_stream import Member, Part, members
 from peel.layers.prefix import FileMode, PrefixRule
 from peel.model.entry import Kind
+
+DIRECTORY: Final = "directory"
+"""What identifies a directory that a package lists: all of them are the same, and may have files of others in them."""
 
 _LINK_SCRIPT = re.compile(r"(?:bin|python-scripts)/(\.[^/]+-(?:post-link|pre-link|pre-unlink)\.sh)")
 _KINDS = {"hardlink": Kind.FILE, "softlink": Kind.SYMLINK, "directory": Kind.DIRECTORY}
@@ -43,7 +47,7 @@ class PathFact:
     def identity(self) -> str | None:
         """What identifies the content once it is linked: equal only where that is; None where nothing is known."""
         if self.kind is Kind.DIRECTORY:
-            return "directory"
+            return DIRECTORY
         if self.kind is Kind.SYMLINK or self.sha256 is None:
             return None
         return f"{self.sha256}:{self.rule.mode}:{self.rule.placeholder}" if self.rule else self.sha256

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,6 +29,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF
 """The whole environment of that run: nothing else may be set, since ``-I`` or ``-E`` would hide the hash seed, too."""
 
 _CHUNK = 200
+_HOSTILE: Final = "a program of the environment made it so: do not use this environment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,14 @@ class Refused:
 
     path: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What the script left: bytecode beneath ``out``, and none of the ``refused`` sources."""
+
+    out: Path
+    refused: Collection[str] = frozenset()
 
 
 def sources(entries: Iterable[Entry], prefix: str, python: PythonVersion) -> tuple[str, ...]:
@@ -86,11 +95,27 @@ def refused(stdout: str) -> tuple[Refused, ...]:
     return tuple(sorted(told, key=lambda item: (item.path, item.message)))
 
 
-def entries(out: Path, owned: Iterable[Entry], prefix: str, python: PythonVersion) -> tuple[Entry, ...]:
-    """The bytecode of the sources among ``owned``, as far as it lies beneath ``out``: mode 0644, the source's mtime."""
+def entries(compiled: Compiled, owned: Iterable[Entry], prefix: str, python: PythonVersion) -> tuple[Entry, ...]:
+    """The bytecode of the sources among ``owned``: mode 0644, the source's mtime.
+
+    Raises ToolError when a source that was not refused has none, or when anything but a file lies in its place.
+    """
     root = prefix.strip("/")
     by_path = {entry.path: entry for entry in owned}
-    return tuple(_entries(out, sources(by_path.values(), prefix, python), by_path, root, python))
+    paths = [path for path in sources(by_path.values(), prefix, python) if path not in compiled.refused]
+    _refuse_links(compiled.out, {pyc_path(path, python).rpartition("/")[0] for path in paths})
+    return tuple(_entries(compiled.out, paths, by_path, root, python))
+
+
+def _refuse_links(out: Path, folders: Iterable[str]) -> None:
+    """The image's own programs wrote beneath ``out``, whatever they are: what they link to may be the host's."""
+    real = os.path.realpath(out)
+    for folder in sorted(folders):
+        if os.path.realpath(out / folder) != f"{real}/{folder}":
+            raise ToolError(
+                f"the bytecode in {folder!r} lies behind a symbolic link",
+                hint=_HOSTILE,
+            )
 
 
 def _entries(
@@ -100,8 +125,12 @@ def _entries(
         made = pyc_path(path, python)
         try:
             status = os.lstat(out / made)
-        except FileNotFoundError:
-            continue
-        if stat.S_ISREG(status.st_mode):
-            owner = by_path[f"{root}/{path}"]
-            yield Entry(f"{root}/{made}", Kind.FILE, mtime=owner.mtime, size=status.st_size, source=out / made)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ToolError(
+                f"the bytecode compiler left no {made!r}, and did not say why",
+                hint="is the environment's python a CPython of the version it is locked with? build again",
+            ) from None
+        if not stat.S_ISREG(status.st_mode):
+            raise ToolError(f"the bytecode compiler left {made!r} as something else than a file", hint=_HOSTILE)
+        owner = by_path[f"{root}/{path}"]
+        yield Entry(f"{root}/{made}", Kind.FILE, mtime=owner.mtime, size=status.st_size, source=out / made)

@@ -4,7 +4,9 @@
 
 LIST names one source per line, ``CHUNK<tab>PATH``, with the path relative to PREFIX. Beneath OUT appears the bytecode
 of each, at its place relative to PREFIX: an unchecked-hash pyc (PEP 552) that names the source by its final absolute
-path. What does not compile is left out and told on standard output, one JSON object per line: {"path", "message"}.
+path. What this Python cannot compile is left out and told on standard output, one JSON object per line: {"path",
+"message"}. That is decided by the source alone: wrong syntax, a NUL or unknown encoding, a number too large, nesting
+deeper than this Python's limit. Whatever the machine decides, as a full disk or memory, ends the run with status 1.
 
 The bytes depend on the Python, the prefix and the chunk alone. marshal marks an object for sharing by its reference
 count, and so by what a process did before: hence each chunk is compiled in order by a child freshly forked from a
@@ -28,7 +30,9 @@ import warnings
 
 UNCHECKED_HASH = (1).to_bytes(4, "little")
 LONGEST_MESSAGE = 500
-ERRORS = (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError, OSError)
+# An unknown encoding, null bytes and undecodable text are among these. A parser that runs out of its own stack may
+# raise MemoryError, which cannot be told from a real one and so is not: better no image than one with a gap.
+REFUSALS = (SyntaxError, ValueError, OverflowError, RecursionError)
 
 
 def main(out: str, prefix: str, workers: str, listing: str) -> int:
@@ -36,7 +40,8 @@ def main(out: str, prefix: str, workers: str, listing: str) -> int:
     if sys.flags.hash_randomization:
         sys.exit("compile_in_image: run with PYTHONHASHSEED=0, or sets would be written in any order")
     if sys.version_info < (3, 7):
-        report("", "this Python has no hash-based bytecode (PEP 552)")
+        for path in (path for paths in read_chunks(listing) for path in paths):
+            report(path, "this Python has no hash-based bytecode (PEP 552)")
         return 0
     warnings.simplefilter("ignore")
     gc.disable()
@@ -76,24 +81,31 @@ def wait() -> bool:
 
 def compile_chunk(paths: "list[str]", out: str, prefix: str) -> int:
     """Compile these sources in order; the exit status of a child."""
+    path = ""
     try:
         for path in paths:
+            source = prefix + "/" + path
+            data = read(source)
             try:
-                data = pyc(prefix + "/" + path)
-            except ERRORS as error:
+                data = pyc(source, data)
+            except REFUSALS as error:
                 report(path, "{}: {}".format(type(error).__name__, error))
             else:
                 write(os.path.join(out, pyc_path(path)), data)
     except BaseException as error:  # noqa: BLE001 - told and passed on as the status: a child must not return
-        report("", "{}: {}".format(type(error).__name__, error))
+        report(path, "{}: {}".format(type(error).__name__, error))
         return 1
     return 0
 
 
-def pyc(source: str) -> bytes:
-    """The bytes of an unchecked-hash pyc (PEP 552, flags 0b01)."""
-    with open(source, "rb") as file:
-        data = file.read()
+def read(path: str) -> bytes:
+    """The bytes of a file."""
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def pyc(source: str, data: bytes) -> bytes:
+    """The bytes of an unchecked-hash pyc (PEP 552, flags 0b01) of these bytes, which lie at ``source``."""
     code = compile(data, source, "exec", dont_inherit=True, optimize=0)
     return importlib.util.MAGIC_NUMBER + UNCHECKED_HASH + importlib.util.source_hash(data) + marshal.dumps(code)
 

@@ -95,8 +95,8 @@ def check_target(path: str, target: str, file_name: str) -> str:
 def _check_listed(member: Member, listed: Listed, file_name: str) -> None:
     if listed.type == "directory":
         raise ArtifactError(f"{file_name}: {member.path!r} is listed as a directory, and is a {member.kind}")
-    if member.kind is Kind.FILE and listed.type == "softlink":
-        raise ArtifactError(f"{file_name}: {member.path!r} is listed as a symbolic link, and is a file")
+    if member.kind is not Kind.SYMLINK and listed.type == "softlink":
+        raise ArtifactError(f"{file_name}: {member.path!r} is listed as a symbolic link, and is a {member.kind}")
     if member.kind is Kind.FILE and listed.size not in {None, member.size}:
         raise ArtifactError(f"{file_name}: {member.path!r} has {member.size} bytes, and is listed with {listed.size}")
 

@@ -14,7 +14,6 @@ from typing import Final
 from installer.records import parse_record_file
 from installer.sources import WheelFile
 from installer.utils import parse_entrypoints
-
 from packaging.utils import canonicalize_name
 
 from peel.layers.archive import PackageFacts, PathFact

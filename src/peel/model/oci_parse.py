@@ -153,11 +153,6 @@ def parse_config(data: bytes, origin: str) -> Config:
     )
 
 
-def parse_descriptor(data: bytes, origin: str) -> Descriptor:
-    """A descriptor that stands alone."""
-    return _read(_Descriptor, data, origin).value()
-
-
 def _read(model: type[_Document], data: bytes, origin: str) -> _Document:
     try:
         return model.model_validate_json(data, strict=True)

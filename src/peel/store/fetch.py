@@ -156,7 +156,7 @@ class _Fetching:
 
     async def _fetch_one(self, wanted: _Wanted, target: Path, client: httpx.AsyncClient) -> Pinned:
         received = await self._receive(wanted, target, client)
-        _check(wanted, received)
+        _check(wanted, received, tell=not expand(wanted.url, self.settings.variables).lower().startswith("file:"))
         await asyncio.to_thread(self.blobs.adopt, target, received.digest)
         return Pinned(received.digest, received.size)
 
@@ -198,7 +198,8 @@ def _run(fetching: _Fetching) -> None:
         raise _failure(fetching.failed)
 
 
-def _check(wanted: _Wanted, received: Received) -> None:
+def _check(wanted: _Wanted, received: Received, *, tell: bool) -> None:
+    """``tell`` what came instead; not of a local file, which need not be one that the lock's author may know of."""
     match wanted:
         case Artifact():
             expected, got = str(wanted.digest), str(received.digest)
@@ -208,7 +209,7 @@ def _check(wanted: _Wanted, received: Received) -> None:
             assert_never(wanted)
     if expected != got:
         raise TransportError(
-            f"its bytes are not those locked: expected {expected}, got {got}",
+            f"its bytes are not those locked: expected {expected}" + (f", got {got}" if tell else ""),
             "do not use this file: find out who changed it; lock anew only if the change is meant",
         )
 

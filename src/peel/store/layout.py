@@ -64,15 +64,19 @@ def set_reference(root: Path, name: str, descriptor: Descriptor, platform: Platf
 
     Safe among threads and processes; the index is replaced as a whole.
     """
+    with _locked(root):
+        _set_reference(root, name, descriptor, platform)
+
+
+def _set_reference(root: Path, name: str, descriptor: Descriptor, platform: Platform | None = None) -> None:
     entry = {**descriptor.as_json(), "annotations": {**dict(descriptor.annotations), REF_NAME: name}}
     if platform is not None:
         entry["platform"] = {"architecture": platform.architecture, "os": "linux"}
-    with _locked(root):
-        read_index(root)  # so that what follows can trust its shape
-        index = json.loads(_read_index(root))
-        kept = [other for other in index["manifests"] if not _replaces(entry, other)]
-        index["manifests"] = sorted([*kept, entry], key=canonical_json)
-        write_whole(root / "index.json", canonical_json(index))
+    read_index(root)  # so that what follows can trust its shape
+    index = json.loads(_read_index(root))
+    kept = [other for other in index["manifests"] if not _replaces(entry, other)]
+    index["manifests"] = sorted([*kept, entry], key=canonical_json)
+    write_whole(root / "index.json", canonical_json(index))
 
 
 def export_layout(blobs: Blobs, manifest: Descriptor, directory: Path, tag: str) -> None:
@@ -86,12 +90,13 @@ def export_layout(blobs: Blobs, manifest: Descriptor, directory: Path, tag: str)
         raise UsageError(f"{directory} is the store itself", hint="name a new or empty directory")
     wanted = needed_blobs(blobs, manifest)
     open_layout(directory)
-    with writing(directory, needed=sum(blob.size for blob in wanted)):
-        for blob in wanted:
-            _hand_out(blobs, blob, Blobs(directory).path(blob.digest))
-    before = references(directory, tag)
-    set_reference(directory, tag, manifest)
-    _drop_unneeded(directory, before)
+    with _locked(directory):  # from first to last: else another export would drop blobs that nothing names yet
+        with writing(directory, needed=sum(blob.size for blob in wanted)):
+            for blob in wanted:
+                _hand_out(blobs, blob, Blobs(directory).path(blob.digest))
+        before = references(directory, tag)
+        _set_reference(directory, tag, manifest)
+        _drop_unneeded(directory, before)
 
 
 def needed_blobs(blobs: Blobs, manifest: Descriptor) -> tuple[Descriptor, ...]:

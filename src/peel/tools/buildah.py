@@ -5,7 +5,6 @@ What comes from documents is always one argv item of its own; nothing here goes 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,8 +59,13 @@ class Storage:
 
     @property
     def claims(self) -> Path:
-        """Where the names of its containers are claimed by the processes that use them."""
-        return (self.root.parent if self.root else Path(tempfile.gettempdir()) / "peel-containers") / "claims"
+        """Where the names of its containers are claimed by the processes that use them.
+
+        Raises ToolError for the machine's own storage, where peel makes none.
+        """
+        if self.root is None:
+            raise ToolError("containers are made in a storage of peel's own only")
+        return self.root.parent / "claims"
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -262,9 +266,11 @@ class Buildah:
 
 def _remove(storage: Storage, name: str) -> None:
     """Remove a container, which may not have come to be; its name stays claimed where that fails, for a later sweep."""
-    removed = _run(storage, "rm", name, check=False)
-    if removed.status == 0 or name not in _run(storage, "containers", "--format", "{{.ContainerName}}").text.split():
-        claims.release(storage.claims, name)
+    if _run(storage, "rm", name, check=False).status != 0:
+        listed = _run(storage, "containers", "--format", "{{.ContainerName}}", check=False)
+        if listed.status != 0 or name in listed.text.split():
+            return
+    claims.release(storage.claims, name)
 
 
 def _run(storage: Storage, *arguments: str, check: bool = True) -> process.Completed:

@@ -52,15 +52,6 @@ def find_solver(named: Path | None = None, *, variable: str | None = None) -> So
     return _on_path() or _embedded()
 
 
-def create_environment(solver: Solver, lock: Path, prefix: Path) -> None:
-    """Make a local environment of the conda packages of a ``conda-lock.yml`` for this machine's platform.
-
-    Raises ToolError with the solver's last lines when an archive is not what the lock says, or anything else fails.
-    """
-    argv = (str(solver.path), "create", "--yes", "--quiet", "--no-rc", "--prefix", str(prefix), "--file", str(lock))
-    process.run(process.Command(argv, process.inherit()))
-
-
 def _named(path: Path, origin: str) -> Solver:
     absolute = path if path.is_absolute() else path.absolute()
     if not absolute.is_file():

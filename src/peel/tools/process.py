@@ -112,6 +112,7 @@ def start(
         child = subprocess.Popen(
             command.argv, env=dict(command.env) or inherit(), cwd=command.cwd,
             stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True,
+            umask=0o022,  # else a container's root may be closed to its user
         )  # fmt: skip
     except FileNotFoundError:
         raise ToolError(f"{command.argv[0]} is not installed", hint="peel doctor names what is missing") from None
@@ -148,8 +149,11 @@ def uninterrupted() -> Iterator[None]:
         return
     came: list[int] = []
     # handlers instead of a mask: other threads would still let the signal through, and children inherit a mask
-    before = {number: signal.getsignal(number) for number in INTERRUPTS}
-    heeded = {number: handler for number, handler in before.items() if handler not in {None, signal.SIG_IGN}}
+    heeded = {
+        number: handler
+        for number in INTERRUPTS
+        if (handler := signal.getsignal(number)) is not None and handler != signal.SIG_IGN
+    }
     for number in heeded:
         signal.signal(number, lambda number, _: came.append(number))
     try:

@@ -85,11 +85,6 @@ def resolve(reference: str, platform: Platform, *, timeout: float = 120) -> Dige
     return Digest.of(raw)
 
 
-def pinned(reference: str, digest: Digest) -> str:
-    """The reference with its tag or digest replaced by ``digest``: skopeo accepts no tag and digest together."""
-    return f"{_split(reference)[0]}@{digest}"
-
-
 def copy_to_directory(reference: str, directory: Path, *, timeout: float | None = None) -> None:
     """Copy one image, every digest kept, as skopeo's ``dir:`` form: manifest.json, and each blob under its hex digest.
 

@@ -6,6 +6,7 @@ Kept apart from locking, so that asking is quick.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from peel.errors import DifferenceError, UsageError
 from peel.model.declared import differences
@@ -13,10 +14,14 @@ from peel.model.values import ImageRef
 from peel.store.catalogue import Catalogue
 
 
+def lock_differences(ref: ImageRef, catalogue: Catalogue) -> Sequence[str]:
+    """A line for everything in which declarations and lock do not agree any more. Raises DocumentError."""
+    return differences(catalogue.image_lock(ref).declared, catalogue.declared(ref.image))
+
+
 def check_lock(ref: ImageRef, catalogue: Catalogue) -> None:
     """See that declarations and lock still agree. Raises DifferenceError with a line per difference."""
-    found = differences(catalogue.image_lock(ref).declared, catalogue.declared(ref.image))
-    if found:
+    if found := lock_differences(ref, catalogue):
         lines = "\n".join(f"  {line}" for line in found)
         raise DifferenceError(
             f"{ref} was locked from other declarations:\n{lines}", hint=f"peel lock {_next(ref, catalogue)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from peel.errors import ArtifactError
 from peel.layers.glibc import find_glibc
 from peel.model.oci import BaseImage
 from peel.model.plan import BasePin
@@ -24,13 +25,21 @@ def pin_base(reference: str, platform: Platform, store: Store) -> BasePin:
     return BasePin(reference, skopeo.resolve(reference, platform))
 
 
-def fetch_base(pin: BasePin, store: Store, progress: Progress) -> BaseImage:
+def fetch_base(pin: BasePin, platform: Platform, store: Store, progress: Progress) -> BaseImage:
     """The base with every blob in the store; the network is asked only when one is missing.
 
-    Raises ArtifactError when it cannot be had or is not what its digest says.
+    Raises ArtifactError when it cannot be had, is not what its digest says, or is made for another platform.
     """
-    if (found := load_base(store.blobs, pin.digest, origin=pin.reference)) is not None:
-        return found
+    found = load_base(store.blobs, pin.digest, origin=pin.reference) or _fetch(pin, store, progress)
+    if found.config.architecture != platform.architecture:
+        raise ArtifactError(
+            f"the base {pin.pinned} is made for {found.config.architecture}, not for {platform}",
+            hint="the lock set was changed by hand: take it from version control, or lock again",
+        )
+    return found
+
+
+def _fetch(pin: BasePin, store: Store, progress: Progress) -> BaseImage:
     progress.step(f"fetching the base {pin.pinned}")
     with store.work() as work:
         skopeo.copy_to_directory(pin.pinned, work / "base")

@@ -75,7 +75,7 @@ def build_image(plan: Plan, *, store: Store, make_layers: LayerMaker, formats: F
     """
     began = monotonic()
     refuse_other_formats(plan, formats)
-    base = fetch_base(plan.base, store, progress)
+    base = fetch_base(plan.base, plan.platform, store, progress)
     keys = [layer_key(step, plan) for step in plan.layers]
     before = [store.layer(key) for key in keys]
     missing = [step for step, found in zip(plan.layers, before, strict=True) if found is None]

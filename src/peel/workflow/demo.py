@@ -14,7 +14,7 @@ from typing import Final
 from peel.demo.catalogue import Sources, conda_forge, write_catalogue
 from peel.demo.registry import serve_registry
 from peel.demo.stand_ins import make_stand_ins
-from peel.errors import DifferenceError, UsageError
+from peel.errors import DifferenceError, PeelError, ToolError, UsageError
 from peel.model.plan import Plan, make_plan
 from peel.model.progress import Progress
 from peel.model.values import ImageRef, Platform
@@ -23,10 +23,11 @@ from peel.store.store import Store
 from peel.tools.conda_lock import CondaLock
 from peel.tools.micromamba import find_solver
 from peel.workflow.build import Built
-from peel.workflow.launch import KernelCheck
+from peel.workflow.doctor import Purpose, examine, install_command, missing
+from peel.workflow.lab import KernelCheck
+from peel.workflow.launch import check_image
 from peel.workflow.lock import LockOptions, lock_image
 from peel.workflow.record import accept, refuse_differences
-from peel.workflow.trial import check_image
 
 REF: Final = ImageRef("demo-lab", "r1_0_0")
 _BASE: Final = "library/peel-demo-base"
@@ -75,10 +76,21 @@ class Demo:
 def run_demo(directory: Path, *, online: bool, build: Build, progress: Progress) -> Demo:
     """Make a catalogue, lock it, build it twice in separate stores, compare, launch and check.
 
-    Raises UsageError for a directory that holds other things, and whatever a step raises.
+    Raises UsageError for a directory that holds other things, ToolError, before anything is made, for a machine that
+    lacks what the demo needs, and whatever a step raises.
     """
-    began = monotonic()
     _refuse_used(directory)
+    _refuse_unfit(online=online)
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        return _run(directory, online=online, build=build, progress=progress)
+    except PeelError as error:
+        again = f"to try again, remove {directory} first"
+        raise type(error)(error.message, hint=f"{error.hint}\n{again}" if error.hint else again) from None
+
+
+def _run(directory: Path, *, online: bool, build: Build, progress: Progress) -> Demo:
+    began = monotonic()
     with _sources(directory, progress) if not online else _online() as sources:
         write_catalogue(directory, sources, image=REF.image)
         catalogue, store = Catalogue.open(directory), Store(directory / "store")
@@ -91,7 +103,7 @@ def run_demo(directory: Path, *, online: bool, build: Build, progress: Progress)
         built = build(plan, store, progress)
         accept(built, catalogue, store)
         _build_again(plan, built, directory, build, progress)
-    checks = check_image(plan, store, port=None, home=None, progress=progress)
+    checks = check_image(plan, catalogue, store, port=None, home=None, progress=progress)
     if not all(check.passed for check in checks):
         failed = "; ".join(f"{check.name}: {check.detail}" for check in checks if not check.passed)
         raise DifferenceError(f"the demo's image was built, but a kernel fails: {failed}")
@@ -101,7 +113,25 @@ def run_demo(directory: Path, *, online: bool, build: Build, progress: Progress)
 def _refuse_used(directory: Path) -> None:
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageError(f"{directory} is there already", hint="name a new or empty directory: peel demo DIR")
-    directory.mkdir(parents=True, exist_ok=True)
+
+
+def _refuse_unfit(*, online: bool) -> None:
+    """Raise ToolError for a machine that the demo cannot run on as it is."""
+    machine = f"{os.uname().sysname} on {os.uname().machine}"
+    if not online and machine != "Linux on x86_64":
+        raise ToolError(
+            f"the demo's stand-ins are made for Linux on x86_64, and this is {machine}",
+            hint="peel demo --online takes almalinux and conda-forge instead",
+        )
+    purposes = [Purpose.BUILD if online else Purpose.DEMO]
+    with TemporaryDirectory(prefix="peel-demo-") as place:
+        found = examine(Path(place), Path(place) / "containers", solver_variable=os.environ.get("PEEL_MICROMAMBA"))
+    if lacking := ", ".join(finding.tool.program for finding in missing(found, purposes)) or found.isolation_problem:
+        command = " ".join(install_command(found, purposes))
+        raise ToolError(
+            f"the demo lacks what it needs on this machine: {lacking}",
+            hint=f"run: {command}" if command else "peel doctor --for demo says more; without apt, try --online",
+        )
 
 
 def _build_again(plan: Plan, first: Built, directory: Path, build: Build, progress: Progress) -> None:

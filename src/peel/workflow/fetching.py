@@ -36,7 +36,7 @@ def fetch_artifacts(
     if not missing:
         return
     total = sum(artifact.size or 0 for artifact in missing) or None
-    with store.work() as work, progress.bar(f"fetching {len(missing)} artifacts", total, "bytes") as advance:
+    with store.work() as work, progress.bar(f"fetching {_artifacts(len(missing))}", total, "bytes") as advance:
         fetch(missing, store.blobs, work, progress=_Bar(advance), settings=FetchSettings(variables=variables))
 
 
@@ -46,5 +46,10 @@ def complete_artifacts(
     """Fetch what has no sha256 yet, and say which it has. Raises as ``store.fetch.complete`` does."""
     if not files:
         return ()
-    with store.work() as work, progress.bar(f"hashing {len(files)} artifacts", None, "bytes") as advance:
+    text = f"hashing {_artifacts(len(files))} that {'has' if len(files) == 1 else 'have'} no sha256"
+    with store.work() as work, progress.bar(text, None, "bytes") as advance:
         return complete(files, store.blobs, work, progress=_Bar(advance), settings=FetchSettings(variables=variables))
+
+
+def _artifacts(count: int) -> str:
+    return "1 artifact" if count == 1 else f"{count} artifacts"

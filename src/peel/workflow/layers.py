@@ -11,15 +11,16 @@ import signal
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from peel.errors import DocumentError
+from peel.errors import DocumentError, ToolError
 from peel.layers import bytecode
 from peel.layers.blob import LayerBlob, write_blob
+from peel.layers.bytecode import Compiled, Refused
 from peel.layers.compress import Compression
 from peel.layers.link import link_conda
 from peel.layers.tar import canonical
@@ -33,6 +34,7 @@ from peel.model.values import Digest, PythonVersion
 from peel.store.fetch import Artifact
 from peel.store.store import LayerRecord, Store
 from peel.tools.buildah import Buildah, Volume
+from peel.tools.process import INTERRUPTS
 from peel.workflow.containers import import_base
 from peel.workflow.fetching import fetch_artifacts
 
@@ -42,6 +44,11 @@ LayerMaker = Callable[[Plan, Sequence[LayerStep], BaseImage], None]
 _SCRIPT: Final = "/run/peel/compile.py"
 _LISTING: Final = "/run/peel/sources"
 _OUT: Final = "/run/peel/bytecode"
+
+_MOST_NAMED: Final = 3
+
+_MOST_PROCESSES: Final = 4
+"""Each takes up to some 90 MiB while it compresses (docs/benchmarks.md), and a whole build is to stay below 512 MiB."""
 
 _THREADS: Final = 2
 """With which each process of the pool compresses: enough for one to use both cores on the last, large layer."""
@@ -71,11 +78,12 @@ class Workshop:
                 self._write(pool, plan, step, step.entries, work) for step in missing if isinstance(step, GlueLayer)
             ]
             # All at once, so that the pool links an environment, or writes it, while another one compiles.
-            linking = [self._link(pool, steps, work / steps[0].environment) for steps in _by_environment(layers)]
-            for steps, tasks in zip(_by_environment(layers), linking, strict=True):
+            places = [(steps, work / str(number)) for number, steps in enumerate(_by_environment(layers))]
+            linking = [self._link(pool, steps, place) for steps, place in places]
+            for (steps, place), tasks in zip(places, linking, strict=True):
                 linked = self._linked(steps, tasks)
-                out = self._compile(steps, linked, base, work / steps[0].environment)
-                writing += [self._write(pool, plan, step, _entries_of(step, linked, out), work) for step in steps]
+                compiled = self._compile(steps, linked, base, place)
+                writing += [self._write(pool, plan, step, _entries_of(step, linked, compiled), work) for step in steps]
             self._keep(writing)
 
     def _link(self, pool: Executor, steps: Sequence[EnvironmentLayer], work: Path) -> _Linking:
@@ -98,19 +106,20 @@ class Workshop:
                 advance(1)
         return linked
 
-    def _compile(self, steps: Sequence[EnvironmentLayer], linked: _Linked, base: BaseImage, work: Path) -> Path:
-        """Compile the packages of these layers; returns where the bytecode of each lies."""
+    def _compile(self, steps: Sequence[EnvironmentLayer], linked: _Linked, base: BaseImage, work: Path) -> Compiled:
+        """Compile the packages of these layers."""
         out = work / "bytecode"
         out.mkdir()
         interpreter = steps[0].interpreter
         if interpreter is None:
-            return out
+            return Compiled(out)
         prefix = steps[0].prefix
         sources = {
             package.file_name: bytecode.sources(linked[package.file_name], prefix, interpreter.version)
             for step in steps
             for package in step.packages
         }
+        refused: Sequence[Refused] = ()
         if any(sources.values()):
             count = sum(len(found) for found in sources.values())
             self.progress.step(
@@ -118,13 +127,20 @@ class Workshop:
             )
             (work / "sources").write_bytes(bytecode.listing(sources))
             _make_executable(linked[interpreter.package.file_name])
-            self._run_compiler(prefix, base, work)
-        return out
+            refused = self._run_compiler(prefix, base, work)
+            self._warn_of(refused, steps[0].environment)
+        return Compiled(out, frozenset(source.path for source in refused))
 
-    def _run_compiler(self, prefix: str, base: BaseImage, work: Path) -> None:
+    def _warn_of(self, refused: Sequence[Refused], environment: str) -> None:
+        if refused:
+            names = ", ".join(source.path for source in refused[:_MOST_NAMED])
+            more = ", …" if len(refused) > _MOST_NAMED else ""
+            self.progress.warn(f"{environment}: files that do not compile: {len(refused)} ({names}{more})")
+
+    def _run_compiler(self, prefix: str, base: BaseImage, work: Path) -> Sequence[Refused]:
         buildah = self.buildah()
         image = import_base(base, self.store, buildah)
-        argv = bytecode.argv(prefix=prefix, script=_SCRIPT, out=_OUT, listing=_LISTING, workers=os.cpu_count() or 1)
+        argv = bytecode.argv(prefix=prefix, script=_SCRIPT, out=_OUT, listing=_LISTING, workers=_processes())
         volumes = [
             Volume(work / "stage", prefix),
             Volume(work / "bytecode", _OUT, "rw"),
@@ -132,8 +148,11 @@ class Workshop:
             Volume(bytecode.SCRIPT, _SCRIPT),
         ]
         with buildah.container(image) as container:
-            done = buildah.run(container, argv, volumes=volumes, env=bytecode.ENVIRONMENT, user="0:0", workdir="/")
-        bytecode.refused(done.text)
+            done = buildah.run(
+                container, argv, volumes=volumes, env=bytecode.ENVIRONMENT, user="0:0", workdir="/",
+                capabilities="none",  # packages brought the Python that runs here
+            )  # fmt: skip
+        return bytecode.refused(done.text)
 
     def _write(
         self, pool: Executor, plan: Plan, step: LayerStep, entries: Iterable[Entry], work: Path
@@ -175,13 +194,13 @@ def _python(interpreter: Interpreter | None) -> PythonVersion | None:
     return interpreter.version if interpreter else None
 
 
-def _entries_of(step: EnvironmentLayer, linked: _Linked, out: Path) -> Iterator[Entry]:
+def _entries_of(step: EnvironmentLayer, linked: _Linked, compiled: Compiled) -> Iterator[Entry]:
     """What the packages of a layer consist of, their bytecode included."""
     for package in step.packages:
         owned = linked[package.file_name]
         yield from owned
         if step.interpreter:
-            yield from bytecode.entries(out, owned, step.prefix, step.interpreter.version)
+            yield from bytecode.entries(compiled, owned, step.prefix, step.interpreter.version)
 
 
 def _make_executable(entries: Iterable[Entry]) -> None:
@@ -199,6 +218,8 @@ def link_package(
     if package.manager == "conda":
         return link_conda(
             archive,
+            name=package.name,
+            version=package.version,
             file_name=package.file_name,
             digest=package.digest,
             prefix=prefix,
@@ -210,6 +231,8 @@ def link_package(
         raise DocumentError(f"{package.file_name} is a wheel, but its environment has no python")
     return link_wheel(
         archive,
+        name=package.name,
+        version=package.version,
         file_name=package.file_name,
         digest=package.digest,
         prefix=prefix,
@@ -224,18 +247,28 @@ def write_layer(entries: Sequence[Entry], compression: Compression, destination:
     return write_blob(canonical(entries), compression, destination, threads=_THREADS)
 
 
+def _processes() -> int:
+    """How many processes work at once: as many as may run here, but no more than a build has memory for."""
+    return min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
+
+
 @contextmanager
 def _pool() -> Iterator[Executor]:
     """Processes that leave an interrupt to the parent, which then starts nothing more."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    pool = ProcessPoolExecutor(os.cpu_count() or 1, mp_context=context, initializer=_belong_to_parent)
+    pool = ProcessPoolExecutor(_processes(), mp_context=context, initializer=_belong_to_parent)
     # an interrupt amid the start of a process would leave one that nobody waits for, and that complains
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
     try:
         pool.submit(os.getpid).result()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         yield pool
+    except BrokenExecutor:
+        raise ToolError(
+            "a process that was making layers was killed",
+            hint="most often by the kernel, for want of memory: dmesg says so; free some, and build again",
+        ) from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         pool.shutdown(wait=True, cancel_futures=True)
@@ -243,7 +276,8 @@ def _pool() -> Iterator[Executor]:
 
 def _belong_to_parent() -> None:
     """Leave interrupts to the parent; but end with it, even if it is killed: else a worker would wait for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):  # which a terminal sends to all of its processes
+        signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -118,7 +118,7 @@ def _bases(declared: Declared, kept: ImageLock | None, store: Store, progress: P
 def _locked_base(reference: str, platform: Platform, store: Store, progress: Progress) -> LockedBase:
     progress.step(f"resolving {reference} for {platform}")
     pin = pin_base(reference, platform, store)
-    base = fetch_base(pin, store, progress)
+    base = fetch_base(pin, platform, store, progress)
     return LockedBase(digest=str(pin.digest), glibc=glibc_of(base, store, reference), layers=len(base.layers))
 
 

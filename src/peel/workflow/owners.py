@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from peel.errors import ArtifactError, DocumentError
+from peel.layers.archive import DIRECTORY
 from peel.model.declared import DeclaredEnvironment
 from peel.workflow.inspect import Inspected
 
@@ -52,7 +53,7 @@ def _refuse_file_above_file(owners: Owners, origin: str) -> None:
         f"  {above} of {', '.join(sorted(owners[above]))}: {path} of {', '.join(sorted(owners[path]))} lies beneath it"
         for path in owners
         for above in _above(path)
-        if above in owners
+        if above in owners and set(owners[above].values()) != {DIRECTORY}
     )
     if lines:
         raise ArtifactError(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from peel.errors import DocumentError
 from peel.model.lockset import LockSet, Package, RecordedLayer
 from peel.model.plan import make_plan
 from peel.model.values import ImageRef, Platform
@@ -14,12 +15,28 @@ from peel.store.catalogue import Catalogue
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A tag of an image, or an image that no tag is locked of yet. ``manifests`` is by platform."""
+    """A tag of an image, or an image that no tag is locked of yet. ``manifests`` is by platform.
+
+    ``error`` is what is wrong with its documents; little else is known then.
+    """
 
     image: str
     tag: str | None
-    platforms: tuple[str, ...]
-    manifests: tuple[tuple[str, str], ...]
+    platforms: tuple[str, ...] = ()
+    manifests: tuple[tuple[str, str], ...] = ()
+    error: str | None = None
+
+    @property
+    def name(self) -> str:
+        """``IMAGE:TAG``, or ``IMAGE`` alone."""
+        return f"{self.image}:{self.tag}" if self.tag else self.image
+
+    @property
+    def state(self) -> Literal["broken", "built", "locked", "declared"]:
+        """How far it has come."""
+        if self.error is not None:
+            return "broken"
+        return "built" if self.manifests else "locked" if self.tag else "declared"
 
     def as_json(self) -> dict[str, Any]:
         """One entry of ``peel list --json``; ``manifest`` is null where there is not exactly one."""
@@ -31,19 +48,22 @@ class Listed:
             "built": bool(self.manifests),
             "manifest": self.manifests[0][1] if len(self.manifests) == 1 else None,
             "manifests": dict(self.manifests),
+            "error": self.error,
         }
 
 
 def list_images(catalogue: Catalogue) -> Sequence[Listed]:
-    """Every tag of every image, by name. Raises DocumentError for a bad document."""
-    return [listed for image in catalogue.images() for listed in _tags(image, catalogue)]
+    """Every tag of every image, by name; what has a bad document is told of among the others."""
+    return [_listed(image, tag, catalogue) for image in catalogue.images() for tag in catalogue.tags(image) or (None,)]
 
 
-def _tags(image: str, catalogue: Catalogue) -> Sequence[Listed]:
-    tags = catalogue.tags(image)
-    if not tags:
-        return [Listed(image, None, catalogue.declared(image).platforms, ())]
-    return [_locked(ImageRef(image, tag), catalogue) for tag in tags]
+def _listed(image: str, tag: str | None, catalogue: Catalogue) -> Listed:
+    try:
+        if tag is None:
+            return Listed(image, None, catalogue.declared(image).platforms)
+        return _locked(ImageRef(image, tag), catalogue)
+    except DocumentError as error:
+        return Listed(image, tag, error=error.message)
 
 
 def _locked(ref: ImageRef, catalogue: Catalogue) -> Listed:
