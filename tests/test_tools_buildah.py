@@ -288,7 +288,28 @@ def test_a_program_that_runs_for_long_is_gone_on_leaving(engine: Buildah, image:
 @pytest.mark.e2e
 def test_ctrl_c_leaves_no_container_and_no_program(engine: Buildah, image: str, tmp_path: Path) -> None:
     marker = f"4{os.getpid()}"
-    script = tmp_path / "interrupted.py"
+    child = sleeper(engine, image, marker, tmp_path)
+    child.send_signal(signal.SIGINT)
+    assert b"KeyboardInterrupt" in child.communicate(timeout=60)[1]
+    _until(lambda: not _sleeping(marker))
+    assert not _containers(engine.storage)
+
+
+@pytest.mark.e2e
+def test_what_a_killed_run_left_running_is_ended_by_a_later_one(engine: Buildah, image: str, tmp_path: Path) -> None:
+    marker = f"5{os.getpid()}"
+    child = sleeper(engine, image, marker, tmp_path)
+    child.kill()
+    child.communicate(timeout=60)
+    assert _containers(engine.storage)
+    engine.sweep()
+    _until(lambda: not _sleeping(marker))
+    assert not _containers(engine.storage)
+
+
+def sleeper(engine: Buildah, image: str, marker: str, place: Path) -> subprocess.Popen[bytes]:
+    """A process of its own that runs a long sleep in a container; it sleeps by now."""
+    script = place / "interrupted.py"
     script.write_text(
         "import sys\nfrom pathlib import Path\nfrom peel.tools.buildah import RUNC, CHROOT, Buildah, Storage\n"
         "root, run, driver, way, image, marker = sys.argv[1:]\n"
@@ -300,10 +321,7 @@ def test_ctrl_c_leaves_no_container_and_no_program(engine: Buildah, image: str, 
     where = [str(storage.root), str(storage.runroot), storage.driver, engine.isolation.name, image, marker]
     child = subprocess.Popen([sys.executable, script, *where], stderr=subprocess.PIPE)
     _until(lambda: _sleeping(marker))
-    child.send_signal(signal.SIGINT)
-    assert b"KeyboardInterrupt" in child.communicate(timeout=60)[1]
-    _until(lambda: not _sleeping(marker))
-    assert not _containers(storage)
+    return child
 
 
 @pytest.mark.e2e

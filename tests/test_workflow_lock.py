@@ -166,7 +166,7 @@ def test_a_script_that_wants_to_run_is_refused_by_name_and_hash(tiny: Tiny) -> N
     tiny.add("scripted", files={"bin/.scripted-post-link.sh": SCRIPT})
     tiny.declare_lab("jupyterlab", "scripted")
     error = refused_simply(tiny, ArtifactError)
-    assert hashlib.sha256(SCRIPT.encode()).hexdigest() in error.message
+    assert hashlib.sha256(SCRIPT.encode()).hexdigest() in (error.hint or "")
     assert "scripted: bin/.scripted-post-link.sh" in error.message
     assert "skip_link_scripts:\n    scripted:\n      bin/.scripted-post-link.sh: " in (error.hint or "")
 

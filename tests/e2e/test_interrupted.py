@@ -12,7 +12,7 @@ from e2e.running import Outcome, Peel, becomes_true, containers_of, mounts_benea
 MOMENTS = (0.7, 1.2, 1.8, 2.5, 3.5, 5.0)  # seconds; a run that is done by then counts too
 
 
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_build_leaves_nothing_and_the_next_gives_the_same_digest(
     own_tiny: Peel, tiny: Demo, by: signal.Signals
 ) -> None:
@@ -48,7 +48,7 @@ def test_an_interrupted_first_lock_leaves_no_lock_set(own_tiny: Peel) -> None:
 
 def ended_well(outcome: Outcome) -> None:
     """Either it was done before, or it says once that it was interrupted."""
-    assert outcome.status in {0, 6, -signal.SIGINT, -signal.SIGTERM}, outcome.stderr
+    assert outcome.status in {0, 6, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP}, outcome.stderr
     assert "Traceback" not in outcome.stderr
     if outcome.status == 6:
         assert outcome.stderr.count("interrupted") == 1, outcome.stderr

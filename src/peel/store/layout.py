@@ -31,15 +31,17 @@ def open_layout(root: Path) -> None:
 
 def refuse_foreign(root: Path) -> None:
     """Raise UsageError for a place that holds other things than a layout."""
-    if not root.joinpath(_MARKER).exists() and root.exists() and (not root.is_dir() or any(root.iterdir())):
+    used = root.exists() and (not root.is_dir() or any(root.iterdir()))
+    if used and not root.joinpath(_MARKER).exists():  # asked last: it is what another process begins a layout with
         raise UsageError(f"{root} is not empty and is no OCI layout", hint="name a new or empty directory")
 
 
 def make_layout(root: Path) -> None:
     """Write what a layout needs into a directory, whatever else it holds, and leave what is there."""
     with writing(root):
-        root.joinpath("blobs", "sha256").mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
     with _locked(root), writing(root):
+        root.joinpath("blobs", "sha256").mkdir(parents=True, exist_ok=True)
         marker = root / _MARKER
         if not marker.stat().st_size:
             marker.write_bytes(_VERSION)  # in place: it is the lock, and must stay the same file

@@ -237,8 +237,9 @@ class Buildah:
                     _remove(self.storage, name)
 
     def sweep(self) -> None:
-        """Remove the containers that killed processes left, never one that a living process uses."""
+        """Remove the containers that killed processes left, and end what runs in them; never of a living process."""
         for name in claims.abandoned(self.storage.claims):
+            process.end_left(name)
             with process.uninterrupted():
                 _remove(self.storage, name)
 

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What asks peel to end: Ctrl-C, a job's end, a terminal that goes away."""
 
 _GRACE_SECONDS = 5.0
+_POLL_SECONDS = 0.2
 _LAST_LINES = 20
 
 
@@ -136,6 +138,26 @@ def stop(child: subprocess.Popen[bytes], *, first: signal.Signals = signal.SIGTE
         _signal(child, signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):
             child.wait(_GRACE_SECONDS)
+
+
+def end_left(name: str) -> None:
+    """End what a killed process of ours left running: every program that has ``name``, a random one, as an argument."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while (left := _running_with(name)) and time.monotonic() < deadline:
+            for pid in left:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
+            time.sleep(_POLL_SECONDS)
+
+
+def _running_with(name: str) -> Sequence[int]:
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if name.encode() in place.read_bytes().split(b"\0"):
+                found.append(int(place.parent.name))
+    return found
 
 
 @contextmanager

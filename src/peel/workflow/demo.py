@@ -79,18 +79,18 @@ def run_demo(directory: Path, *, online: bool, build: Build, progress: Progress)
     Raises UsageError for a directory that holds other things, ToolError, before anything is made, for a machine that
     lacks what the demo needs, and whatever a step raises.
     """
+    began = monotonic()
     _refuse_used(directory)
     _refuse_unfit(online=online)
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        return _run(directory, online=online, build=build, progress=progress)
+        return _run(directory, online=online, build=build, progress=progress, began=began)
     except PeelError as error:
         again = f"to try again, remove {directory} first"
         raise type(error)(error.message, hint=f"{error.hint}\n{again}" if error.hint else again) from None
 
 
-def _run(directory: Path, *, online: bool, build: Build, progress: Progress) -> Demo:
-    began = monotonic()
+def _run(directory: Path, *, online: bool, build: Build, progress: Progress, began: float) -> Demo:
     with _sources(directory, progress) if not online else _online() as sources:
         write_catalogue(directory, sources, image=REF.image)
         catalogue, store = Catalogue.open(directory), Store(directory / "store")

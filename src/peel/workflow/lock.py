@@ -132,13 +132,11 @@ def _before_update(
         raise UsageError(
             f"declarations changed since {ref} was locked: {changed[0]}", hint=f"lock it anew: peel lock {ref}"
         )
+    names = {e.name: catalogue.conda_lock(ref, e.name) for e in declared.environments}
     files = catalogue.read_lock_set(ref)
     before = {
-        environment.name: Before(
-            files[environment_lock_file(environment.name)],
-            frozenset(package.name for package in catalogue.conda_lock(ref, environment.name)),
-        )
-        for environment in declared.environments
+        name: Before(files[environment_lock_file(name)], frozenset(package.name for package in packages))
+        for name, packages in names.items()
     }
     for name in update:
         if not any(name in known.packages for known in before.values()):
