@@ -174,7 +174,9 @@ def test_a_deb_gives_files_links_and_directories_with_hard_links_as_files(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "member", [_member("../escape"), _member("/etc/passwd"), _member("./dev/sda", tarfile.BLKTYPE)], ids=str
+    "member",
+    [_member("../escape"), _member("/etc/passwd"), _member("./dev/sda", tarfile.BLKTYPE)],
+    ids=["climbing", "absolute", "device"],
 )
 def test_a_deb_that_reaches_outside_or_holds_a_device_is_refused(tmp_path: Path, member: tarfile.TarInfo) -> None:
     deb = _deb(tmp_path / "x.deb", _tar((member, b"")))

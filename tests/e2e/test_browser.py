@@ -13,11 +13,10 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from e2e.catalogues import DEMO, Demo
+from e2e.catalogues import DEMO
 from e2e.running import Peel
 
 pytestmark = [
-    pytest.mark.xdist_group("launch"),
     pytest.mark.skipif(not shutil.which("chromedriver"), reason="chromium-driver is not installed"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # selenium leaves sockets to the collector
 ]
@@ -44,10 +43,9 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
 
 
 @pytest.fixture
-def url(demo: Demo) -> Iterator[str]:
+def url(own_demo: Peel) -> Iterator[str]:
     """A lab that runs as long as the test."""
-    peel: Peel = demo.peel
-    with peel.start("launch", DEMO) as child:
+    with own_demo.start("launch", DEMO) as child:
         assert child.stdout is not None
         yield child.stdout.readline().strip()
         child.send_signal(signal.SIGINT)

@@ -9,17 +9,15 @@ import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from tempfile import gettempdir
 
 import httpx
 import pytest
 
-from e2e.catalogues import DEMO, Demo
+from e2e.catalogues import DEMO, Demo, clone
 from e2e.running import Peel, becomes_true, containers_of, mounts_beneath, processes_naming, refused
 from peel.tools.jupyter import JupyterServer
-
-pytestmark = pytest.mark.xdist_group("launch")  # they look for what a launch left in the one storage they share
 
 HOSTILE = "raise SystemExit('a package in the home has stopped the lab')\n"
 USER = 1000
@@ -34,12 +32,12 @@ def lab(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyte
     _install(home, "3.11", "their_own", "WHERE = __file__\n")
     for path in (home, *home.rglob("*")):
         os.chown(path, USER, USER)
-    with _launched(demo.peel, "--home", home) as (server, _):
+    with _launched(clone(demo.peel, tmp_path_factory.mktemp("lab")), "--home", home) as (server, _):
         yield server
 
 
-def test_check_runs_a_cell_in_every_payload_kernel(demo: Demo) -> None:
-    done = demo.peel.must("launch", DEMO, "--check", "--json").json
+def test_check_runs_a_cell_in_every_payload_kernel(own_demo: Peel) -> None:
+    done = own_demo.must("launch", DEMO, "--check", "--json").json
     assert done["passed"] is True
     assert [kernel["name"] for kernel in done["kernels"]] == ["science"]
 
@@ -75,31 +73,33 @@ def test_who_has_no_token_is_refused(lab: JupyterServer) -> None:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_a_lab_that_is_told_to_end_leaves_nothing(demo: Demo, ending: signal.Signals) -> None:
-    before = _left_behind(demo.peel)
-    with _launched(demo.peel) as (server, child):
-        assert _left_behind(demo.peel) != before
+def test_a_lab_that_is_told_to_end_leaves_nothing(own_demo: Peel, tmp_path: Path, ending: signal.Signals) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    peel = own_demo.with_env(TMPDIR=str(temporary))
+    before = _left_behind(peel)
+    with _launched(peel) as (server, child):
+        assert _left_behind(peel) != before
         child.send_signal(ending)
         _, said = child.communicate(timeout=60)
     assert child.returncode == 6, said
     assert "Traceback" not in said
     assert server.token not in said
-    becomes_true(lambda: _left_behind(demo.peel) == before, "all that the launch made is gone", within=10)
+    becomes_true(lambda: _left_behind(peel) == before, "all that the launch made is gone", within=10)
     with pytest.raises(httpx.TransportError):
         httpx.get(f"{server.url}/api")
 
 
-def test_a_port_in_use_is_refused_with_a_hint(demo: Demo) -> None:
+def test_a_port_in_use_is_refused_with_a_hint(own_demo: Peel) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        refused(demo.peel.run("launch", DEMO, "--port", str(port)), 2, str(port))
+        refused(own_demo.run("launch", DEMO, "--port", str(port)), 2, str(port))
 
 
-def test_an_image_that_is_not_built_is_refused_with_the_command_that_builds_it(own_demo: Peel) -> None:
-    (own_demo.store / "index.json").write_text('{"schemaVersion": 2, "manifests": []}')
-    done = own_demo.run("launch", DEMO)
+def test_an_image_that_is_not_built_is_refused_with_the_command_that_builds_it(demo: Demo, tmp_path: Path) -> None:
+    done = replace(demo.peel, store=tmp_path / "empty").run("launch", DEMO)
     refused(done, 2)
     assert f"peel build {DEMO}" in done.stderr
 
@@ -121,7 +121,7 @@ def _left_behind(peel: Peel) -> Mapping[str, list[str]]:
     return {
         "containers": containers_of(peel.store),
         "mounts": mounts_beneath(peel.store),
-        "directories": sorted(path.name for path in Path(gettempdir()).glob("peel-launch-*")),
+        "directories": sorted(path.name for path in Path(peel.env["TMPDIR"]).iterdir()),
         "work": sorted(path.name for path in (peel.store / "tmp").iterdir()),
         "processes": sorted(processes_naming(f"{peel.store}/containers")),
     }

@@ -113,6 +113,8 @@ def _run(directory: Path, *, online: bool, build: Build, progress: Progress, beg
 def _refuse_used(directory: Path) -> None:
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageError(f"{directory} is there already", hint="name a new or empty directory: peel demo DIR")
+    if directory.as_uri() != f"file://{directory}":  # which conda-lock would not find again
+        raise UsageError(f"{directory} cannot be written into a URL as it is", hint="choose a name of plain letters")
 
 
 def _refuse_unfit(*, online: bool) -> None:
