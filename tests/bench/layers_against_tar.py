@@ -16,7 +16,7 @@ from measuring import call
 from peel.layers.compress import Compression, compression_here
 from peel.model.entry import Entry, Kind
 from peel.store.store import LayerRecord, Store
-from peel.workflow.layers import _pool, write_layer
+from peel.workflow.layers import _writers, write_layer
 
 _KINDS = {tarfile.DIRTYPE: Kind.DIRECTORY, tarfile.SYMTYPE: Kind.SYMLINK, tarfile.LNKTYPE: Kind.HARDLINK}
 
@@ -98,8 +98,8 @@ def as_one_layer(tree: Tree, out: Path) -> Callable[[], None]:
 
 @contextmanager
 def as_the_build_does(tree: Tree, out: Path) -> Iterator[Callable[[], None]]:
-    """An action: the tree's layers, by the pool of processes that has just linked them and so is running already."""
-    with _pool() as pool:
+    """An action: the tree's layers, by the threads that write them in a build."""
+    with _writers() as pool:
 
         def run() -> None:
             shutil.rmtree(out, ignore_errors=True)

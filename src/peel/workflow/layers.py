@@ -1,6 +1,7 @@
 """Making the layers that the store lacks: link, compile, write.
 
-Linking and writing are done by a pool of processes; compiling by the environment's own Python, inside the base.
+Linking is done by a pool of processes, compiling by the environment's own Python inside the base, and writing by
+threads: reading, hashing and compressing all leave the interpreter to others.
 """
 
 from __future__ import annotations
@@ -11,7 +12,14 @@ import signal
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    as_completed,
+)
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,10 +56,13 @@ _OUT: Final = "/run/peel/bytecode"
 _MOST_NAMED: Final = 3
 
 _MOST_PROCESSES: Final = 4
-"""Each takes up to some 90 MiB while it compresses (docs/benchmarks.md), and a whole build is to stay below 512 MiB."""
+"""Each takes some 50 MiB while it links, and a whole build is to stay below 512 MiB (docs/benchmarks.md)."""
+
+_WRITERS: Final = 2
+"""How many layers are written at once: while one is read, another is compressed."""
 
 _THREADS: Final = 2
-"""With which each process of the pool compresses: enough for one to use both cores on the last, large layer."""
+"""With which each writer compresses: enough for one to use both cores on the last, large layer."""
 
 _Linked = Mapping[str, tuple[Entry, ...]]
 """By archive's file name, the entries of each linked package."""
@@ -73,17 +84,19 @@ class Workshop:
         """Make these layers of a plan. A LayerMaker."""
         layers = [step for step in missing if isinstance(step, EnvironmentLayer)]
         fetch_artifacts(_artifacts(layers), self.store, self.secrets, self.progress)
-        with self.store.work() as work, _pool() as pool:
+        with self.store.work() as work, _pool() as pool, _writers() as writers:
             writing = [
-                self._write(pool, plan, step, step.entries, work) for step in missing if isinstance(step, GlueLayer)
+                self._write(writers, plan, step, step.entries, work) for step in missing if isinstance(step, GlueLayer)
             ]
-            # All at once, so that the pool links an environment, or writes it, while another one compiles.
+            # All at once, so that one environment is linked, or written, while another one compiles.
             places = [(steps, work / str(number)) for number, steps in enumerate(_by_environment(layers))]
             linking = [self._link(pool, steps, place) for steps, place in places]
             for (steps, place), tasks in zip(places, linking, strict=True):
                 linked = self._linked(steps, tasks)
                 compiled = self._compile(steps, linked, base, place)
-                writing += [self._write(pool, plan, step, _entries_of(step, linked, compiled), work) for step in steps]
+                writing += [
+                    self._write(writers, plan, step, _entries_of(step, linked, compiled), work) for step in steps
+                ]
             self._keep(writing)
 
     def _link(self, pool: Executor, steps: Sequence[EnvironmentLayer], work: Path) -> _Linking:
@@ -155,12 +168,12 @@ class Workshop:
         return bytecode.refused(done.text)
 
     def _write(
-        self, pool: Executor, plan: Plan, step: LayerStep, entries: Iterable[Entry], work: Path
+        self, writers: Executor, plan: Plan, step: LayerStep, entries: Iterable[Entry], work: Path
     ) -> tuple[Digest, Future[LayerBlob]]:
         key = layer_key(step, plan)
         locked = plan.compression
         compression = Compression(locked.codec, locked.library, locked.level, locked.mode)
-        return key, pool.submit(write_layer, tuple(entries), compression, work / key.hex)
+        return key, writers.submit(write_layer, tuple(entries), compression, work / key.hex)
 
     def _keep(self, writing: Sequence[tuple[Digest, Future[LayerBlob]]]) -> None:
         """Put layers into the store as they get ready, so that an interrupted build goes on where it was."""
@@ -243,7 +256,7 @@ def link_package(
 
 
 def write_layer(entries: Sequence[Entry], compression: Compression, destination: Path) -> LayerBlob:
-    """Write one layer; for a process of the pool."""
+    """Write one layer."""
     return write_blob(canonical(entries), compression, destination, threads=_THREADS)
 
 
@@ -272,6 +285,16 @@ def _pool() -> Iterator[Executor]:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _writers() -> Iterator[Executor]:
+    """Threads that write layers; on an interrupt, none begins another."""
+    writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="writer")
+    try:
+        yield writers
+    finally:
+        writers.shutdown(wait=True, cancel_futures=True)
 
 
 def _belong_to_parent() -> None:
