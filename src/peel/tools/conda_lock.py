@@ -59,7 +59,14 @@ class CondaLock:
         and ToolError when a program failed for another reason.
         """
         write_inputs(request, directory)
-        variables = {**self.secrets, "CONDA_FLAGS": "--no-rc", "CONDA_PKGS_DIRS": str(directory / "pkgs")}
+        scratch = directory / "scratch"  # what conda-lock leaves when it is stopped goes with the directory
+        scratch.mkdir()
+        variables = {
+            **self.secrets,
+            "CONDA_FLAGS": "--no-rc",
+            "CONDA_PKGS_DIRS": str(directory / "pkgs"),
+            "TMPDIR": str(scratch),
+        }
         command = process.Command(lock_argv(self.solver.path, request), process.inherit(variables), cwd=directory)
         done = process.run(command, check=False)
         if done.status != 0:
