@@ -21,7 +21,10 @@ def lock(
         bool, typer.Option("--check", help="Only see whether declarations and lock agree; exit 1 if not.")
     ] = False,
     update: Annotated[
-        list[str] | None, typer.Option(metavar="PACKAGE", help="Let only this package move. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="PACKAGE", help="Let only this package move; a new tag starts from the newest lock. Repeatable."
+        ),
     ] = None,
     micromamba: Annotated[
         Path | None, typer.Option(metavar="PATH", envvar="PEEL_MICROMAMBA", help="Solve with this micromamba.")

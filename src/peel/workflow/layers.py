@@ -22,6 +22,7 @@ from concurrent.futures import (
 )
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -227,31 +228,21 @@ def link_package(
     package: Package, archive: Path, prefix: str, python: PythonVersion | None, stage: Path
 ) -> tuple[Entry, ...]:
     """Link one package, whatever it is, into a stage. Raises ArtifactError, or DocumentError for a homeless wheel."""
-    omit = frozenset(package.omit)
     if package.manager == "conda":
-        return link_conda(
-            archive,
-            name=package.name,
-            version=package.version,
-            file_name=package.file_name,
-            digest=package.digest,
-            prefix=prefix,
-            python=python,
-            stage=stage,
-            omit=omit,
-        )
-    if python is None:
+        link: Callable[..., tuple[Entry, ...]] = partial(link_conda, python=python)
+    elif python is not None:
+        link = partial(link_wheel, python=python)
+    else:
         raise DocumentError(f"{package.file_name} is a wheel, but its environment has no python")
-    return link_wheel(
+    return link(
         archive,
         name=package.name,
         version=package.version,
         file_name=package.file_name,
         digest=package.digest,
         prefix=prefix,
-        python=python,
         stage=stage,
-        omit=omit,
+        omit=frozenset(package.omit),
     )
 
 
