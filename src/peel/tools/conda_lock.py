@@ -153,19 +153,22 @@ def _failure(environment: DeclaredEnvironment, command: process.Command, done: p
             hint="write NAME, NAME VERSION or NAME >=VERSION, as conda has them",
         )
     if critical := _critical(said):
-        return ArtifactError(f"the environment {environment.name!r} cannot be solved: {critical[0]}", hint=critical[1])
+        message, hint = critical
+        return ArtifactError(f"the environment {environment.name!r} cannot be solved: {message}", hint=hint)
     return process.failure(command, process.Completed(done.status, b"", "\n".join(reasons(said)).encode()))
 
 
 def _critical(said: str) -> tuple[str, str] | None:
-    """What the solver itself called critical, and what else it said of it: a channel that cannot be read, as a rule."""
+    """What the solver itself called critical, and its hint: as a rule, a channel that cannot be read."""
     lines = said.splitlines()
     starts = [number for number, line in enumerate(lines) if line.startswith("critical libmamba ")]
     if not starts:
         return None
-    more = takewhile(lambda line: line.startswith("    "), lines[starts[-1] + 1 :])
-    detail = " ".join(redact(line.strip()) for line in more)
-    return redact(lines[starts[-1]].removeprefix("critical libmamba ")), detail or "see that the channel is up"
+    first = lines[starts[-1]].removeprefix("critical libmamba ")
+    more = [redact(line.strip()) for line in takewhile(lambda line: line.startswith("    "), lines[starts[-1] + 1 :])]
+    hints = [line.removeprefix("hint: ") for line in more if line.startswith("hint: ")]
+    details = [f"  {line}" for line in more if not line.startswith("hint: ")]
+    return "\n".join([redact(first), *details]), hints[0] if hints else "see that the channel is right and up"
 
 
 def reasons(said: str) -> Sequence[str]:
