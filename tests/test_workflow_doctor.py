@@ -69,6 +69,12 @@ def test_the_command_is_the_one_of_the_machines_package_manager() -> None:
     )  # fmt: skip
 
 
+def test_a_runtime_comes_along_with_what_is_installed_anyway() -> None:
+    assert doctor.install_command(report("buildah", "runc", "crun"), [Purpose.BUILD])[-2:] == ("buildah", "runc")
+    assert doctor.install_command(report("buildah", "runc"), [Purpose.BUILD])[-1] == "buildah"
+    assert doctor.install_command(report("runc", "crun"), [Purpose.BUILD]) == ()
+
+
 def test_a_runtime_is_installed_where_no_isolation_works() -> None:
     stuck = dataclasses.replace(report(), isolation=Probe(None, ()), isolation_problem="none")
     assert doctor.install_command(stuck, [Purpose.BUILD])[-1] == "runc"

@@ -158,8 +158,8 @@ def install_command(report: Report, purposes: Collection[Purpose]) -> tuple[str,
     if (manager := report.manager) is None:
         return ()
     wanted = [finding.tool.package(manager) for finding in missing(report, purposes)]
-    if not _isolated(report):
-        wanted.append("runc")
+    if not _isolated(report) or (wanted and not _has_runtime(report)):
+        wanted.append("runc")  # chroot works nearly everywhere, but keeps less apart
     packages = sorted({package for package in wanted if package})
     return (*_INSTALL[manager], *packages) if packages else ()
 
@@ -203,6 +203,11 @@ def _install(command: tuple[str, ...], progress: Callable[[str], None]) -> None:
         progress("apt-get update")
         process.run(process.Command(("apt-get", "update"), env))
         process.run(process.Command(command, env))
+
+
+def _has_runtime(report: Report) -> bool:
+    """Whether runc or crun is there."""
+    return any(finding.usable and finding.tool.program in {"runc", "crun"} for finding in report.findings)
 
 
 def _isolated(report: Report) -> bool:
