@@ -47,7 +47,8 @@ def root(stand_ins: StandIns, tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifest = json.loads(_blob(stand_ins, stand_ins.base.digest.hex).read_bytes())
     (layer,) = manifest["layers"]
     with tarfile.open(_blob(stand_ins, layer["digest"].removeprefix("sha256:"))) as tar:
-        tar.extractall(directory, filter="fully_trusted")  # noqa: S202 - an image that we have made
+        tar.extraction_filter = getattr(tarfile, "fully_trusted_filter", None)  # unknown to Python before 3.11.4
+        tar.extractall(directory)  # noqa: S202 - an image that we have made
     return directory
 
 

@@ -49,8 +49,9 @@ def _unpack_one(blob: Path, root: Path) -> Layer:
         zstandard.ZstdDecompressor().stream_reader(packed) as stream,
         tarfile.open(fileobj=stream, mode="r|") as tar,
     ):
+        tar.extraction_filter = getattr(tarfile, "tar_filter", None)  # unknown to Python before 3.11.4
         for info in tar:
-            tar.extract(info, root, filter="tar")
+            tar.extract(info, root)
             entries.append(_entry(info, root))
     return tuple(entries)
 

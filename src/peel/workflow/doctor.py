@@ -31,7 +31,7 @@ class Tool:
     """A program that peel runs, from ``minimum`` on.
 
     ``apt`` and ``dnf`` are the packages that bring it; "" where there is none. ``needed`` is False for what peel can
-    do without.
+    do without. ``asked`` is the argument on which it says its version.
     """
 
     program: str
@@ -40,6 +40,7 @@ class Tool:
     dnf: str = ""
     minimum: Version = ()
     needed: bool = True
+    asked: str = "--version"
 
     def package(self, manager: PackageManager) -> str:
         """The package that brings it; "" when there is none."""
@@ -61,6 +62,7 @@ TOOLS: Final = (
     Tool("dpkg-deb", _DEMO, "dpkg", "dpkg"),
     Tool("chromium", _TESTS, "chromium", "chromium"),
     Tool("chromedriver", _TESTS, "chromium-driver", "chromedriver"),
+    Tool("busybox", _TESTS, "busybox-static", "busybox", asked="--help"),
     Tool("zstd", _TESTS, "zstd", "zstd"),
     Tool("faketime", _TESTS, "faketime", "libfaketime"),
 )
@@ -135,7 +137,7 @@ def look_for(tool: Tool, path: Path | None) -> Finding:
     if path is None:
         return Finding(tool, problem="not installed")
     try:
-        version = system.ask_version(str(path))
+        version = system.ask_version(str(path), tool.asked)
     except ToolError as error:
         return Finding(tool, path, problem=error.message)
     shown = system.show_version(version)
