@@ -15,12 +15,14 @@ import pytest
 import yaml
 
 from channels import File, index, tamper
+from locksets import make_declared
 from peel.errors import ArtifactError, DifferenceError, DocumentError, PeelError, UsageError
+from peel.model.progress import Silent
 from peel.model.values import Digest, ImageRef
 from peel.tools.conda_lock import CondaLock
 from peel.tools.micromamba import find_solver
 from peel.workflow.agreement import check_lock
-from peel.workflow.solve import channel_secrets
+from peel.workflow.solve import Before, channel_secrets, solve
 from tiny import EMBEDDED, REF, ChannelLock, Tiny
 
 
@@ -347,3 +349,15 @@ def test_a_lock_is_yaml_that_people_read(tiny: Tiny) -> None:
     document = yaml.safe_load(tiny.files()["image.lock.yaml"])
     assert list(document)[:4] == ["schema", "image", "tag", "epoch"]
     assert document["declared"]["base"] == tiny.base
+
+
+def test_an_environment_with_a_wheel_by_file_url_is_not_updated(tiny: Tiny) -> None:
+    lab = {"name": "lab", "role": "lab", "prefix": "/opt/lab", "channels": ["c"], "dependencies": ["one"]}
+    declared = make_declared(environments=[{**lab, "pip": ["w @ file:///w.whl"]}])
+    before = {"lab": Before(b"", frozenset({"one"}))}
+    conda_lock = ChannelLock(Path("none"))
+    with pytest.raises(UsageError, match="file: URL"):
+        solve(
+            declared, {"linux-64": "2.34"}, store=tiny.store, conda_lock=conda_lock, update=["one"], before=before,
+            progress=Silent(),
+        )  # fmt: skip

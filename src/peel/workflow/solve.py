@@ -49,11 +49,22 @@ def solve(
         if known and update and not names:
             locks[environment.name] = known.data
             continue
+        if names:
+            _refuse_file_urls(environment)
         progress.step(f"locking {environment.name} with conda-lock and {conda_lock.solver.title}")
         with store.work() as work:
             request = Request(environment, glibc, locked=known.data if known and names else None, update=names)
             locks[environment.name] = _without_secrets(conda_lock.lock(request, work), conda_lock.secrets, environment)
     return locks
+
+
+def _refuse_file_urls(environment: DeclaredEnvironment) -> None:
+    """conda-lock reads its own lock again to update it, and takes no ``file:`` URL of a wheel for one."""
+    if any("file:" in requirement for requirement in environment.pip):
+        raise UsageError(
+            f"the environment {environment.name!r} names a wheel by a file: URL, and conda-lock cannot update it",
+            hint="lock it anew, without --update",
+        )
 
 
 def _without_secrets(data: bytes, secrets: Mapping[str, str], environment: DeclaredEnvironment) -> bytes:
