@@ -13,7 +13,8 @@ import pytest
 from peel.model.condalock import CondaLockPackage, Hashes
 from peel.model.declared import Declared, DeclaredEnvironment
 from peel.model.groups import Sized, make_groups
-from peel.model.lockset import Formats, Group, ImageLock, LockedBase, LockedCompression, LockedPackage, LockedWith, join
+from peel.model.locked import join
+from peel.model.lockset import Formats, Group, ImageLock, LockedBase, LockedCompression, LockedPackage, LockedWith
 from peel.model.plan import GlueLayer, Plan, make_plan
 from peel.model.values import ImageRef, Platform
 from peel.store.catalogue import Catalogue

@@ -9,7 +9,8 @@ import pytest
 from locksets import REF, group, locked, make_declared, make_lock, sha256
 from peel.errors import DocumentError
 from peel.model.condalock import CondaLockPackage, Hashes
-from peel.model.lockset import ImageLock, join
+from peel.model.locked import join
+from peel.model.lockset import ImageLock
 from peel.model.values import ImageRef, Platform
 
 PYTHON, NUMPY = locked("python", "3.13.1"), locked("numpy", depends=["python"])

@@ -10,7 +10,8 @@ import pytest
 
 from locksets import FORMATS, REF, group, locked, make_declared, make_lock
 from peel.errors import DocumentError
-from peel.model.lockset import Group, ImageLock, join
+from peel.model.locked import join
+from peel.model.lockset import Group, ImageLock
 from peel.model.plan import EnvironmentLayer, GlueLayer, Plan, layer_key, make_plan
 from peel.model.values import Digest, ImageRef, Platform
 

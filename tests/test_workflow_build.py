@@ -19,6 +19,7 @@ from peel.model.values import Digest, Platform
 from peel.store.layout import needed_blobs
 from peel.store.store import LayerRecord, Store
 from peel.workflow.build import Built, build_image
+from peel.workflow.fetching import Sources
 from peel.workflow.lock import FORMATS as HERE
 from tiny import REF, Tiny
 
@@ -51,7 +52,9 @@ def planned(tiny: Tiny) -> Plan:
 
 def build(tiny: Tiny, maker: SmallLayers | None = None) -> Built:
     found = maker or SmallLayers(tiny.store)
-    return build_image(planned(tiny), store=tiny.store, make_layers=found, formats=HERE, progress=Silent())
+    return build_image(
+        planned(tiny), store=tiny.store, sources=Sources(), make_layers=found, formats=HERE, progress=Silent()
+    )
 
 
 def test_layers_lie_on_the_base_in_the_order_of_the_plan(tiny: Tiny) -> None:
@@ -117,14 +120,22 @@ def test_a_catalogue_elsewhere_gives_the_same_image(tiny: Tiny, tmp_path: Path) 
 def test_a_base_for_another_architecture_is_refused(tiny: Tiny) -> None:
     plan = replace(planned(tiny), platform=Platform("linux-aarch64"))
     with pytest.raises(ArtifactError, match="is made for amd64, not for linux-aarch64"):
-        build_image(plan, store=tiny.store, make_layers=SmallLayers(tiny.store), formats=HERE, progress=Silent())
+        build_image(
+            plan, store=tiny.store, sources=Sources(), make_layers=SmallLayers(tiny.store), formats=HERE,
+            progress=Silent(),
+        )  # fmt: skip
 
 
 def test_a_lock_of_other_formats_is_refused_with_their_numbers(tiny: Tiny) -> None:
     other = FORMATS.model_copy(update={"linker": 7})
     with pytest.raises(DocumentError, match="was locked for other formats: linker") as raised:
         build_image(
-            planned(tiny), store=tiny.store, make_layers=SmallLayers(tiny.store), formats=other, progress=Silent()
+            planned(tiny),
+            store=tiny.store,
+            sources=Sources(),
+            make_layers=SmallLayers(tiny.store),
+            formats=other,
+            progress=Silent(),
         )
     assert "this peel writes 7" in raised.value.message
 

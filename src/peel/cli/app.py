@@ -28,7 +28,9 @@ INTERRUPTED = 6
 _CLICK_INTERRUPTED = 130
 _INTERRUPTED = "interrupted; what was finished is kept, nothing half-done is left"
 
-_ORDER = ("lock", "build", "launch", "list", "show", "doctor", "demo")
+_ORDER = (
+    "lock", "build", "launch", "verify", "diff", "patch", "import", "archive", "gc", "list", "show", "doctor", "demo",
+)  # fmt: skip
 
 
 _UsageMistake: Any = typer.BadParameter.__mro__[1]  # click's UsageError, which typer has in a private module

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from peel.model.progress import Progress
     from peel.store.store import Store
     from peel.workflow.build import Built
+    from peel.workflow.fetching import Sources
 
 
 @app.command()
@@ -35,8 +34,9 @@ def build(
     quiet: Quiet = False,
 ) -> None:
     """Build a locked image and print its manifest digest."""
-    from peel import report
     from peel.model.plan import make_plan
+    from peel.report.build import show_built, show_plan
+    from peel.workflow.fetching import Sources
     from peel.workflow.output import parse_destination, write_out
     from peel.workflow.record import accept
     from peel.workflow.solve import known_channel_secrets
@@ -48,19 +48,27 @@ def build(
     destination = parse_destination(to, address.tag) if to else None
     store = where.open_store()
     if dry_run:
-        return report.show_plan(plan, store, console, json=json)
-    built = build_plan(plan, store, console, known_channel_secrets(locks.lock.declared, os.environ))
+        return show_plan(plan, store, console, json=json)
+    sources = Sources(known_channel_secrets(locks.lock.declared, os.environ))
+    built = build_plan(plan, store, console, sources)
     accept(built, catalogue, store)
     write_out(built, store, destination=destination, load=load, progress=console)
-    return report.show_built(built, console, json=json)
+    return show_built(built, console, json=json)
 
 
-def build_plan(plan: Plan, store: Store, console: Progress, secrets: Mapping[str, str] = MappingProxyType({})) -> Built:
-    """Perform a plan with the buildah of this machine; ``secrets`` are what channels' URLs may name."""
+def build_plan(
+    plan: Plan, store: Store, console: Progress, sources: Sources | None = None, *, any_compressor: bool = False
+) -> Built:
+    """Perform a plan with the buildah of this machine; by default the network is asked for what the store lacks."""
     from peel.workflow.build import build_image
     from peel.workflow.containers import chosen_buildah
+    from peel.workflow.fetching import Sources
     from peel.workflow.layers import Workshop
     from peel.workflow.lock import FORMATS
 
-    workshop = Workshop(store, lambda: chosen_buildah(store), secrets, console)
-    return build_image(plan, store=store, make_layers=workshop.make, formats=FORMATS, progress=console)
+    known = sources or Sources()
+    workshop = Workshop(store, lambda: chosen_buildah(store), known, console)
+    return build_image(
+        plan, store=store, sources=known, make_layers=workshop.make, formats=FORMATS, progress=console,
+        any_compressor=any_compressor,
+    )  # fmt: skip

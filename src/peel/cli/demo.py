@@ -30,12 +30,12 @@ def demo(
     Makes a catalogue in DIR, locks it, builds it twice from separate stores, compares the digests, launches the lab and
     runs a cell in the payload's kernel.
     """
-    from peel import report
+    from peel.report.demo import show_demo
     from peel.workflow.demo import run_demo
 
     console = Console(quiet=quiet)
     done = run_demo(directory.absolute(), online=online, build=build_plan, progress=console)
-    report.show_demo(done, console, json=json)
+    show_demo(done, console, json=json)
     if serve:
         from peel.store.catalogue import Catalogue
         from peel.workflow.launch import run_image

@@ -31,7 +31,7 @@ def doctor(
 
     Tools and their versions, which isolation works, and the command that installs what is missing.
     """
-    from peel import report
+    from peel.report.doctor import show_doctor
     from peel.workflow.doctor import Purpose, examine, missing
     from peel.workflow.doctor import install as install_missing
 
@@ -42,7 +42,7 @@ def doctor(
         install_missing(found, wanted, progress=console.step)
         found = examine(store, store / "containers", solver_variable=os.environ.get("PEEL_MICROMAMBA"))
     if not quiet or missing(found, wanted) or found.isolation_problem:
-        exit_unless(report.show_doctor(found, wanted, console, json=json))
+        exit_unless(show_doctor(found, wanted, console, json=json))
 
 
 def _purpose(name: str, known: Sequence[Any]) -> Any:

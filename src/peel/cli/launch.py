@@ -32,7 +32,8 @@ def launch(
 
     Prints the URL once the lab answers, and runs it until Ctrl-C.
     """
-    from peel import report
+    from peel.report import SCHEMA
+    from peel.report.launch import show_checks
     from peel.workflow.launch import check_image, run_image
 
     console, where = Console(quiet=quiet), context.obj
@@ -41,8 +42,8 @@ def launch(
     if not check:
 
         def announce(url: str) -> None:
-            say(console, json, {"schema": report.SCHEMA, "image": str(plan.ref), "url": url}, url)
+            say(console, json, {"schema": SCHEMA, "image": str(plan.ref), "url": url}, url)
 
         return run_image(plan, catalogue, store, port=port, home=home, progress=console, announce=announce)
     checks = check_image(plan, catalogue, store, port=port, home=home, progress=console)
-    return exit_unless(report.show_checks(plan.ref, checks, console, json=json))
+    return exit_unless(show_checks(plan.ref, checks, console, json=json))

@@ -13,17 +13,17 @@ from peel.errors import DocumentError
 @app.command("list")
 def list_(context: typer.Context, json: Json = False) -> None:
     """List what is declared, locked and built."""
-    from peel import report
+    from peel.report.show import show_list
     from peel.workflow.show import list_images
 
-    whole = report.show_list(list_images(context.obj.open_catalogue()), Console(), json=json)
+    whole = show_list(list_images(context.obj.open_catalogue()), Console(), json=json)
     exit_unless(whole, DocumentError.exit_code)
 
 
 @app.command()
 def show(context: typer.Context, ref: Ref, json: Json = False) -> None:
     """Show packages, sizes and layers of a locked image."""
-    from peel import report
+    from peel.report import show as report
     from peel.workflow.show import show_image
 
     address = ref_of(ref)

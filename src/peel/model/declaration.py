@@ -29,8 +29,11 @@ def _absolute(text: str) -> str:
     return text
 
 
-def _prefix(text: str) -> str:
-    """A prefix is a directory of its own; beneath the system's directories it would hide files of the base."""
+def check_prefix(text: str) -> str:
+    """The text, if it may be a prefix: a directory of its own, since elsewhere it would hide files of the base.
+
+    Raises ValueError saying what it should be.
+    """
     path = PurePosixPath(_absolute(text))
     if path.parts[1] in _SYSTEM or len(path.parts) < 3 or (path.parts[1] == "usr" and path.parts[2] != "local"):
         raise ValueError("should lie beneath /opt, /usr/local, /srv or another directory that the base does not use")
@@ -81,7 +84,7 @@ def _one_line(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
-Prefix = Annotated[str, AfterValidator(_prefix)]
+Prefix = Annotated[str, AfterValidator(check_prefix)]
 LinkPath = Annotated[str, AfterValidator(_link)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 RelativePath = Annotated[str, AfterValidator(_inside)]

@@ -26,10 +26,10 @@ from peel.model.declaration import (
     PayloadDeclaration,
     PipSection,
     PlatformName,
-    Prefix,
     Reference,
     TagPolicy,
     Variable,
+    check_prefix,
 )
 from peel.model.documents import Document
 from peel.model.secrets import holds_credentials
@@ -42,8 +42,9 @@ class DeclaredEnvironment(Document):
     """One environment, everything said of it in one place."""
 
     name: Name
-    role: Literal["lab", "payload"]
-    prefix: Prefix
+    role: Literal["lab", "payload", "environment"]
+    """``environment``: of an image that peel did not declare, so that nothing joins it with others."""
+    prefix: AbsolutePath
     channels: Lines
     dependencies: Lines
     pip: Lines = ()
@@ -74,8 +75,13 @@ class Declared(Document):
 
     @property
     def lab(self) -> DeclaredEnvironment:
-        """JupyterLab's own environment."""
+        """JupyterLab's own environment; an image ``has_lab`` unless it was imported."""
         return next(environment for environment in self.environments if environment.role == "lab")
+
+    @property
+    def has_lab(self) -> bool:
+        """Whether there is one."""
+        return any(environment.role == "lab" for environment in self.environments)
 
 
 def resolve(
@@ -136,13 +142,14 @@ def refuse_contradictions(declared: Declared, origin: str) -> None:
     """
     environments = declared.environments
     names = [environment.name for environment in environments]
-    if [environment.role for environment in environments].count("lab") != 1:
-        raise DocumentError(f"{origin}: an image has exactly one lab", hint="lock it anew")
+    roles = [environment.role for environment in environments]
+    if set(roles) != {"environment"}:
+        _refuse_other_roles(roles, origin)
+        _refuse_odd_prefixes(environments, origin)
     _refuse_twice("payload", names, origin)
     _refuse_twice("kernel", [e.kernel.name for e in environments if e.kernel], origin)
     _refuse_twice("prefix", [environment.prefix for environment in environments], origin)
     _refuse_twice("platform", list(declared.platforms), origin)
-    _refuse_nested([PurePosixPath(environment.prefix) for environment in environments], origin)
     for environment in environments:
         for channel in (*environment.channels, *environment.pip_repositories):
             if holds_credentials(channel):
@@ -150,6 +157,20 @@ def refuse_contradictions(declared: Declared, origin: str) -> None:
                     f"{origin}: environment {environment.name!r} has a password or token written into a channel",
                     hint="name an environment variable there instead, as in https://host/t/$TOKEN/channel",
                 )
+
+
+def _refuse_other_roles(roles: Sequence[str], origin: str) -> None:
+    if roles.count("lab") != 1 or "environment" in roles:
+        raise DocumentError(f"{origin}: an image has exactly one lab", hint="lock it anew")
+
+
+def _refuse_odd_prefixes(environments: Sequence[DeclaredEnvironment], origin: str) -> None:
+    for environment in environments:
+        try:
+            check_prefix(environment.prefix)
+        except ValueError as error:
+            raise DocumentError(f"{origin}: prefix {environment.prefix} of {environment.name!r} {error}") from None
+    _refuse_nested([PurePosixPath(environment.prefix) for environment in environments], origin)
 
 
 def _refuse_twice(what: str, values: Sequence[str], origin: str) -> None:

@@ -1,25 +1,24 @@
-"""The lock set: ``image.lock.yaml`` and ``record.json``, and the packages that a build takes from them."""
+"""``image.lock.yaml`` and ``record.json``, as documents."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field
 
 from peel.errors import DocumentError
-from peel.model.condalock import CondaLockPackage
-from peel.model.declaration import HexDigest
-from peel.model.declared import Declared, refuse_contradictions
+from peel.model.declaration import HexDigest, Line, Lines, LinkPath, Name
+from peel.model.declared import Declared
 from peel.model.documents import Document, SchemaOne, Strings
-from peel.model.values import Digest, ImageRef, Platform
+from peel.model.values import Digest
 
 LOCK_FILE = "image.lock.yaml"
 RECORD_FILE = "record.json"
+FILES: Final = "files"
+"""The directory of a lock set that holds the contents of patched files, each named by its sha256 in hexadecimal."""
 
-
-_TOUCHED = "one file of the lock set was changed without the other: take both from version control, or lock again"
+_NOT_ALWAYS: Final = ("made_from", "imported", "patches", "superseded", "missing")
+"""Keys of a lock that stand there only where they say something."""
 
 
 def _digest(text: str) -> str:
@@ -89,6 +88,90 @@ class Group(Document):
     packages: Annotated[tuple[LockedPackage, ...], Field(strict=False, min_length=1)]
 
 
+class AppliedPatch(Document):
+    """What a patch was for, as people read it in a lock; ``sha256`` is that of the patch's file."""
+
+    name: Name
+    sha256: HexDigest
+    reason: Line
+    references: Lines = ()
+
+
+class MadeFrom(Document):
+    """The lock set that a patched one was made from, and how; ``manifests`` are its record's, by platform."""
+
+    image: str
+    tag: str
+    manifests: dict[str, DigestText]
+    mode: Literal["overlay", "replace"]
+    patches: Annotated[tuple[AppliedPatch, ...], Field(strict=False)]
+    lab: str = ""
+    """Where another lab was taken from: ``IMAGE:TAG``, or the name of an environment's file."""
+
+
+class PatchedEnvironment(Document):
+    """What a patch layer does to one environment. All paths are relative to the prefix."""
+
+    removed: Strings
+    """Names of packages that are no longer there, or no longer in this build."""
+    added: Annotated[tuple[LockedPackage, ...], Field(strict=False)]
+    python: str | None
+    """The Python, as ``3.11``, that the added packages are linked for; None where the environment has none."""
+    gone: Strings = ()
+    """Files that are removed, and directories of which nothing is left."""
+    kept: Strings = ()
+    """Files of the added packages, or whole directories of them, that lower layers hold with equal contents."""
+    restored: dict[str, Strings] = {}
+    """Paths that packages which stay bring now, because the package is gone that brought them before."""
+
+
+class PatchedFile(Document):
+    """A file that a patch brings; its contents are in the lock set, under ``files``. ``size`` is in bytes."""
+
+    path: LinkPath
+    sha256: HexDigest
+    size: Annotated[int, Field(ge=0)]
+    mode: Annotated[int, Field(ge=0, le=0o777)]
+
+
+class LockedPatch(Document):
+    """A patch layer: with what it was written, and all that decides its bytes."""
+
+    name: Name
+    formats: Formats
+    compression: LockedCompression
+    environments: dict[str, dict[str, PatchedEnvironment]]
+    """Per platform, per environment."""
+    files: Annotated[tuple[PatchedFile, ...], Field(strict=False)] = ()
+    removed_files: Annotated[tuple[LinkPath, ...], Field(strict=False)] = ()
+
+
+class SupersededPackage(Document):
+    """A package that conda-lock's files do not hold any more, with all that building its layer needs."""
+
+    name: str
+    version: str
+    manager: Literal["conda", "pip"]
+    file: str
+    url: str
+    sha256: HexDigest
+    depends: Strings = ()
+
+
+class MissingArtifact(Document):
+    """What is known of a package whose artifact could not be had; "" where a thing is not known."""
+
+    name: str
+    version: str
+    build: str = ""
+    manager: Literal["conda", "pip"] = "conda"
+    channel: str = ""
+    url: str = ""
+    md5: str = ""
+    sha256: str = ""
+    why: str = ""
+
+
 class ImageLock(Document):
     """``image.lock.yaml``: with conda-lock's files beside it, everything one image needs."""
 
@@ -103,118 +186,31 @@ class ImageLock(Document):
     base: dict[str, LockedBase]
     layers: dict[str, dict[str, Annotated[tuple[Group, ...], Field(strict=False)]]]
     """Per platform, per environment: its groups in the order of their layers."""
+    made_from: MadeFrom | None = None
+    imported: str = ""
+    """Where a whole image was imported from: the base is that image, and holds what no layer here brings."""
+    patches: Annotated[tuple[LockedPatch, ...], Field(strict=False)] = ()
+    """The patch layers on top of all others, lowest first."""
+    superseded: dict[str, dict[str, Annotated[tuple[SupersededPackage, ...], Field(strict=False)]]] = {}
+    """Per platform, per environment: what lower layers hold and a patch took away again."""
+    missing: dict[str, dict[str, Annotated[tuple[MissingArtifact, ...], Field(strict=False)]]] = {}
+    """Per platform, per environment: what an import could not have. With any of it, nothing can be built."""
 
     def as_document(self) -> dict[str, Any]:
-        """What is written: every value in full, so that no later default can change what an old lock means."""
+        """What is written: every value in full, so that no later default can change what an old lock means.
+
+        Only what a lock need not have at all is left out where it is empty.
+        """
         document = self.model_dump(mode="json", by_alias=True)
-        packages = (
-            p for envs in document["layers"].values() for env in envs.values() for g in env for p in g["packages"]
-        )
-        for package in packages:
+        groups = (group["packages"] for envs in document["layers"].values() for env in envs.values() for group in env)
+        patched = (
+            env["added"] for patch in document["patches"] for envs in patch["environments"].values()
+            for env in envs.values()
+        )  # fmt: skip
+        for package in (package for packages in (*groups, *patched) for package in packages):
             if not package["omit"]:
                 del package["omit"]
-        return document
-
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """A locked package with all that a build needs of it. ``size`` is the archive's, in bytes."""
-
-    manager: Literal["conda", "pip"]
-    name: str
-    version: str
-    file_name: str
-    url: str
-    digest: Digest
-    size: int
-    depends: tuple[str, ...]
-    omit: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PackageGroup:
-    """A group with its packages in full."""
-
-    name: str
-    packages: tuple[Package, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LockSet:
-    """A whole lock set: the image's lock, and the groups of every platform and environment joined with it."""
-
-    ref: ImageRef
-    lock: ImageLock
-    groups: Mapping[tuple[str, str], tuple[PackageGroup, ...]]
-    """By platform and environment."""
-
-    def packages(self, platform: Platform, environment: str) -> Sequence[Package]:
-        """The packages of an environment in the order of their layers."""
-        return [package for group in self.groups[platform.subdir, environment] for package in group.packages]
-
-
-def join(ref: ImageRef, lock: ImageLock, locks: Mapping[str, Sequence[CondaLockPackage]], origin: str) -> LockSet:
-    """Put an image's lock and conda-lock's files together; ``locks`` is by environment.
-
-    Raises DocumentError where the two do not hold the same packages with the same hashes, or the lock is another's.
-    """
-    refuse_contradictions(lock.declared, origin)
-    _refuse_gaps(lock, origin)
-    if (lock.image, lock.tag) != (ref.image, ref.tag):
-        raise DocumentError(
-            f"{origin}: is the lock of {lock.image}:{lock.tag}, not of {ref}",
-            hint="a lock set belongs where it was made; lock the new tag instead of copying an old one",
-        )
-    groups = {
-        (platform, name): tuple(
-            PackageGroup(group.name, _packages(group, platform, locks[name], f"{origin}: {platform}: {name}"))
-            for group in environments[name]
-        )
-        for platform, environments in lock.layers.items()
-        for name in environments
-    }
-    for (platform, name), found in groups.items():
-        _refuse_missing(found, platform, locks[name], f"{origin}: {platform}: {name}")
-    return LockSet(ref, lock, groups)
-
-
-def _refuse_gaps(lock: ImageLock, origin: str) -> None:
-    """Every platform has a base and every environment its layers, and no package comes twice."""
-    environments = {environment.name for environment in lock.declared.environments}
-    if not set(lock.declared.platforms) == lock.base.keys() == lock.layers.keys():
-        raise DocumentError(f"{origin}: platforms, bases and layers are not of the same platforms", hint=_TOUCHED)
-    for platform, layers in lock.layers.items():
-        if layers.keys() != environments:
-            raise DocumentError(f"{origin}: {platform}: layers are not of the declared environments", hint=_TOUCHED)
-        for name, groups in layers.items():
-            names = [package.name for group in groups for package in group.packages]
-            if len(names) != len(set(names)):
-                raise DocumentError(f"{origin}: {platform}: {name}: a package stands in two layers", hint=_TOUCHED)
-
-
-def _packages(group: Group, platform: str, locked: Sequence[CondaLockPackage], origin: str) -> tuple[Package, ...]:
-    by_file = {package.file_name: package for package in locked if package.platform == platform}
-    return tuple(_package(pinned, by_file.get(pinned.file), origin) for pinned in group.packages)
-
-
-def _package(pinned: LockedPackage, found: CondaLockPackage | None, origin: str) -> Package:
-    if found is None:
-        raise DocumentError(f"{origin}: {pinned.file} is in {LOCK_FILE} but not in conda-lock's file", hint=_TOUCHED)
-    if found.hash.sha256 not in {None, pinned.sha256}:
-        raise DocumentError(f"{origin}: {pinned.file} has another sha256 in conda-lock's file", hint=_TOUCHED)
-    return Package(
-        manager=found.manager, name=found.name, version=found.version, file_name=pinned.file, url=found.url,
-        digest=Digest.from_hex(pinned.sha256), size=pinned.size, depends=tuple(found.dependencies), omit=pinned.omit,
-    )  # fmt: skip
-
-
-def _refuse_missing(
-    groups: Sequence[PackageGroup], platform: str, locked: Sequence[CondaLockPackage], origin: str
-) -> None:
-    grouped = {package.file_name for group in groups for package in group.packages}
-    missing = sorted({p.file_name for p in locked if p.platform == platform} - grouped)
-    if missing:
-        raise DocumentError(f"{origin}: {missing[0]} is in no layer of {LOCK_FILE}", hint=_TOUCHED)
+        return {key: value for key, value in document.items() if value or key not in _NOT_ALWAYS}
 
 
 class RecordedLayer(Document):

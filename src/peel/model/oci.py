@@ -174,6 +174,8 @@ class BaseImage:
     manifest: bytes
     config: Config
     layers: tuple[Descriptor, ...]
+    media_type: str = MANIFEST
+    """The manifest's own."""
 
     @property
     def digest(self) -> Digest:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
 from peel.errors import DocumentError
-from peel.model.declared import DeclaredEnvironment
-from peel.model.entry import Entry
-from peel.model.glue import make_glue
-from peel.model.lockset import Formats, LockedCompression, LockSet, Package
+from peel.model.declared import Declared, DeclaredEnvironment
+from peel.model.entry import Entry, Kind, file_of_bytes
+from peel.model.glue import Glue, make_glue
+from peel.model.locked import EnvironmentPatch, FilePatch, LockSet, Package
+from peel.model.lockset import Formats, LockedCompression, MadeFrom
 from peel.model.oci import ImageSettings
 from peel.model.values import Digest, ImageRef, Platform, PythonVersion, canonical_json
 
@@ -74,7 +75,37 @@ class GlueLayer:
         return "glue: kernels, start scripts, links"
 
 
-LayerStep = EnvironmentLayer | GlueLayer
+@dataclass(frozen=True, slots=True)
+class PatchedPrefix:
+    """What a patch layer does to one environment: its change, where, and the Python that compiles what was added.
+
+    ``python`` is the one that ``noarch`` packages are linked for. Without an ``interpreter`` nothing is compiled.
+    """
+
+    change: EnvironmentPatch
+    prefix: str
+    python: PythonVersion | None
+    interpreter: Interpreter | None
+
+
+@dataclass(frozen=True, slots=True)
+class PatchLayer:
+    """A layer on top of a historical image. It says itself with what it is written: it may be younger than the rest."""
+
+    name: str
+    formats: Formats
+    compression: LockedCompression
+    prefixes: tuple[PatchedPrefix, ...]
+    entries: tuple[Entry, ...]
+    """The files that it brings or removes beside the packages."""
+
+    @property
+    def contents(self) -> str:
+        """What people call it."""
+        return f"patch: {self.name}"
+
+
+LayerStep = EnvironmentLayer | GlueLayer | PatchLayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +123,27 @@ class Plan:
     """How a container of the image starts, where that is not as the base has it."""
     kernels: tuple[tuple[str, str], ...]
     """Payloads and the names of their kernels. What is written of them is in the glue; these are for checks."""
+    made_from: str = ""
+    """The image that patches were put upon, by address and digest; it becomes a label."""
+
+    @property
+    def is_base(self) -> bool:
+        """Whether the image is the base itself, to the byte: an imported one that nothing was put upon."""
+        return not self.layers
 
     @property
     def digest(self) -> Digest:
         """The plan's identity. Content counts; where it came from does not."""
-        return Digest.of(
-            canonical_json(
-                {
-                    "plan": self.formats.plan,
-                    "image": str(self.ref),
-                    "platform": self.platform.subdir,
-                    "epoch": self.epoch,
-                    "base": [self.base.reference, str(self.base.digest)],
-                    "layers": [[step.contents, str(layer_key(step, self))] for step in self.layers],
-                    "settings": self.settings.as_json(),
-                }
-            )
-        )
+        identity = {
+            "plan": self.formats.plan,
+            "image": str(self.ref),
+            "platform": self.platform.subdir,
+            "epoch": self.epoch,
+            "base": [self.base.reference, str(self.base.digest)],
+            "layers": [[step.contents, str(layer_key(step, self))] for step in self.layers],
+            "settings": self.settings.as_json(),
+        }
+        return Digest.of(canonical_json({**identity, "made_from": self.made_from} if self.made_from else identity))
 
 
 def make_plan(locks: LockSet, platform: Platform) -> Plan:
@@ -121,19 +156,35 @@ def make_plan(locks: LockSet, platform: Platform) -> Plan:
         raise DocumentError(
             f"{locks.ref} is not locked for {platform}", hint=f"locked platforms: {', '.join(sorted(lock.base))}"
         )
-    steps: list[LayerStep] = []
-    pythons: dict[str, PythonVersion | None] = {}
-    for environment in lock.declared.environments:
-        interpreter = find_interpreter(locks.packages(platform, environment.name))
-        pythons[environment.name] = interpreter.version if interpreter else None
-        steps.extend(_environment_layers(locks, platform, environment, interpreter))
-    glue = make_glue(lock.declared, pythons)
+    interpreters = {e.name: find_interpreter(locks.unpatched(platform, e.name)) for e in lock.declared.environments}
+    layers = [
+        layer
+        for environment in lock.declared.environments
+        for layer in _environment_layers(locks, platform, environment, interpreters[environment.name])
+    ]
+    glue = _glue(lock.declared, interpreters)
     return Plan(
         ref=locks.ref, platform=platform, epoch=lock.epoch, formats=lock.formats, compression=lock.compression,
         base=BasePin(lock.declared.base, Digest(lock.base[platform.subdir].digest)),
-        layers=(*steps, GlueLayer(glue.entries)), settings=glue.settings,
+        layers=(*layers, *([GlueLayer(glue.entries)] if glue.entries else ()), *_patch_layers(locks, platform)),
+        settings=glue.settings,
         kernels=tuple((payload.name, payload.kernel.name) for payload in lock.declared.payloads if payload.kernel),
+        made_from=_lineage(lock.made_from, platform),
     )  # fmt: skip
+
+
+def _glue(declared: Declared, interpreters: Mapping[str, Interpreter | None]) -> Glue:
+    """What joins the environments; nothing where an image was imported, and so never peel's to join."""
+    if not declared.has_lab:
+        return Glue((), ImageSettings())
+    return make_glue(declared, {name: found.version if found else None for name, found in interpreters.items()})
+
+
+def _lineage(made_from: MadeFrom | None, platform: Platform) -> str:
+    if made_from is None:
+        return ""
+    manifest = made_from.manifests.get(platform.subdir)
+    return f"{made_from.image}:{made_from.tag}" + (f"@{manifest}" if manifest else "")
 
 
 def _environment_layers(
@@ -143,6 +194,25 @@ def _environment_layers(
         EnvironmentLayer(environment.name, group.name, environment.prefix, interpreter, group.packages)
         for group in locks.groups[platform.subdir, environment.name]
     ]
+
+
+def _patch_layers(locks: LockSet, platform: Platform) -> Iterator[PatchLayer]:
+    prefixes = {environment.name: environment.prefix for environment in locks.lock.declared.environments}
+    for patch in locks.patches.get(platform.subdir, ()):
+        if patch.environments or patch.files:  # of several platforms, a patch may change one only
+            changed = tuple(_patched_prefix(change, prefixes[change.environment]) for change in patch.environments)
+            entries = tuple(sorted((_file(file) for file in patch.files), key=lambda entry: entry.path))
+            yield PatchLayer(patch.locked.name, patch.locked.formats, patch.locked.compression, changed, entries)
+
+
+def _patched_prefix(change: EnvironmentPatch, prefix: str) -> PatchedPrefix:
+    python = PythonVersion.parse(change.python) if change.python else None
+    return PatchedPrefix(change, prefix, python, find_interpreter(change.packages))
+
+
+def _file(file: FilePatch) -> Entry:
+    path = file.path.lstrip("/")
+    return Entry(path, Kind.WHITEOUT) if file.data is None else file_of_bytes(path, file.data, mode=file.mode)
 
 
 def find_interpreter(packages: Sequence[Package]) -> Interpreter | None:
@@ -159,6 +229,11 @@ def find_interpreter(packages: Sequence[Package]) -> Interpreter | None:
     python = by_name["python"]
     closure = tuple(package for package in packages if found.get(package.name) is package)
     return Interpreter(PythonVersion.parse(python.version), python, closure)
+
+
+def compression_of(step: LayerStep, plan: Plan) -> LockedCompression:
+    """What compresses a layer: what its patch was locked with, else the image."""
+    return step.compression if isinstance(step, PatchLayer) else plan.compression
 
 
 def layer_key(step: LayerStep, plan: Plan) -> Digest:
@@ -180,9 +255,31 @@ def layer_key(step: LayerStep, plan: Plan) -> Digest:
             }
         case GlueLayer():
             identity = {**common, "entries": [_entry_identity(entry) for entry in step.entries]}
+        case PatchLayer():
+            identity = {
+                "layer": step.formats.layer,
+                "compression": step.compression.model_dump(mode="json"),
+                "linker": step.formats.linker,
+                "bytecode": step.formats.bytecode,
+                "platform": plan.platform.subdir,
+                "patched": [_prefix_identity(patched) for patched in step.prefixes],
+                "entries": [_entry_identity(entry) for entry in step.entries],
+            }
         case _:
             assert_never(step)
     return Digest.of(canonical_json(identity))
+
+
+def _prefix_identity(patched: PatchedPrefix) -> Any:
+    change = patched.change
+    return {
+        "prefix": patched.prefix,
+        "python": [change.python, patched.interpreter.package.digest.hex if patched.interpreter else None],
+        "added": [_identity(package) for package in change.added],
+        "gone": sorted(change.gone),
+        "kept": sorted(change.kept),
+        "restored": [[package.digest.hex, sorted(paths)] for package, paths in change.restored],
+    }
 
 
 def _identity(package: Package) -> Any:

@@ -16,7 +16,8 @@ from peel.errors import DocumentError, UsageError
 from peel.model.condalock import CondaLockPackage, parse_conda_lock
 from peel.model.declaration import EnvironmentSpec, ImageDeclaration, PayloadDeclaration
 from peel.model.declared import Declared, resolve
-from peel.model.lockset import LOCK_FILE, RECORD_FILE, ImageLock, LockSet, Record, environment_lock_file, join
+from peel.model.locked import LockSet, join
+from peel.model.lockset import FILES, LOCK_FILE, RECORD_FILE, ImageLock, Record, environment_lock_file
 from peel.model.values import ImageRef, is_name
 from peel.store.documents import load, parse_plain, read_text, to_json
 from peel.store.files import write_whole, writing
@@ -24,6 +25,13 @@ from peel.store.locks import hold_directory
 
 _TORN: Final = "the lock set has lost a file: take it from version control, or lock again"
 _T = TypeVar("_T", bound=BaseModel)
+
+MOST_PATCHED: Final = 4 << 20
+"""How long, in bytes, a file may be that a patch brings: more belongs into a package."""
+
+
+def _is_small(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size <= MOST_PATCHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +115,13 @@ class Catalogue:
         """A whole lock set. Raises DocumentError for a bad file, or files that do not belong together."""
         lock = self.image_lock(ref)
         locks = {environment.name: self.conda_lock(ref, environment.name) for environment in lock.declared.environments}
-        return join(ref, lock, locks, self._origin(ref, LOCK_FILE))
+        return join(ref, lock, locks, self._origin(ref, LOCK_FILE), files=self._contents(ref, lock))
+
+    def _contents(self, ref: ImageRef, lock: ImageLock) -> Mapping[str, bytes]:
+        """What patched files hold, by sha256, as far as it is there."""
+        wanted = sorted({file.sha256 for patch in lock.patches for file in patch.files})
+        origins = {sha256: self._inside(self._origin(ref, f"{FILES}/{sha256}")) for sha256 in wanted}
+        return {sha256: path.read_bytes() for sha256, path in origins.items() if _is_small(path)}
 
     def conda_lock(self, ref: ImageRef, environment: str) -> Sequence[CondaLockPackage]:
         """conda-lock's packages of one environment."""
@@ -119,7 +133,7 @@ class Catalogue:
         """The bytes of ``image.lock.yaml`` and of conda-lock's files; empty when there is no lock set."""
         if not self.has_lock(ref):
             return {}
-        names = (LOCK_FILE, *(path.name for path in self._environment_locks(ref)))
+        names = (LOCK_FILE, *self._companions(ref))
         return {name: self._inside(self._origin(ref, name)).read_bytes() for name in names}
 
     def record(self, ref: ImageRef) -> Record | None:
@@ -153,13 +167,16 @@ class Catalogue:
                 raise UsageError(f"{ref} has been built meanwhile: its lock set is immutable", hint="lock another tag")
             for name in sorted(files, key=lambda name: (name == LOCK_FILE, name)):  # what names the others comes last
                 write_whole(directory / name, files[name])
-            for path in self._environment_locks(ref):
-                if path.name not in files:
-                    with writing(path):
-                        path.unlink()
+            for name in self._companions(ref):
+                if name not in files:
+                    with writing(directory / name):
+                        (directory / name).unlink()
 
-    def _environment_locks(self, ref: ImageRef) -> Sequence[Path]:
-        return [path for path in sorted(self.lock_directory(ref).glob(environment_lock_file("*"))) if path.is_file()]
+    def _companions(self, ref: ImageRef) -> Sequence[str]:
+        """The files of a lock set beside ``image.lock.yaml``, relative to its directory."""
+        directory = self.lock_directory(ref)
+        found = [*directory.glob(environment_lock_file("*")), *directory.glob(f"{FILES}/*")]
+        return [str(path.relative_to(directory)) for path in sorted(found) if path.is_file()]
 
     def _load(self, origin: str, model: type[_T]) -> _T:
         return load(self._inside(origin), model, origin=origin)

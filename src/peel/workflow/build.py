@@ -21,15 +21,20 @@ from peel.model.oci import (
     make_manifest,
     rfc3339,
 )
-from peel.model.plan import LayerStep, Plan, layer_key
+from peel.model.oci_parse import parse_manifest
+from peel.model.plan import LayerStep, PatchLayer, Plan, compression_of, layer_key
 from peel.model.progress import Progress
 from peel.model.values import Digest
 from peel.store.store import LayerRecord, Store
 from peel.workflow.base import fetch_base
+from peel.workflow.fetching import Sources
 from peel.workflow.layers import LayerMaker
 
 PLAN_ANNOTATION: Final = "io.peel-images.plan"
 """Where an image's manifest and labels say which plan it is."""
+
+MADE_FROM_ANNOTATION: Final = "io.peel-images.made-from"
+"""Where a patched image says which one it was made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +72,48 @@ class Built:
         )  # fmt: skip
 
 
-def build_image(plan: Plan, *, store: Store, make_layers: LayerMaker, formats: Formats, progress: Progress) -> Built:
+def build_image(
+    plan: Plan,
+    *,
+    store: Store,
+    sources: Sources,
+    make_layers: LayerMaker,
+    formats: Formats,
+    progress: Progress,
+    any_compressor: bool = False,
+) -> Built:
     """Make what the store lacks, then config and manifest; all of it is in the store afterwards, under no name yet.
+
+    With ``any_compressor``, blobs may be others than the lock's: equal contents, compressed by what is here.
 
     Raises DocumentError for a lock of formats that this peel does not write, ArtifactError for what cannot be had or
     is not what the lock says, ToolError when a program fails.
     """
     began = monotonic()
     refuse_other_formats(plan, formats)
-    base = fetch_base(plan.base, plan.platform, store, progress)
+    base = fetch_base(plan.base, plan.platform, store, sources, progress)
     keys = [layer_key(step, plan) for step in plan.layers]
     before = [store.layer(key) for key in keys]
     missing = [step for step, found in zip(plan.layers, before, strict=True) if found is None]
     if missing:
-        refuse_other_compressor(plan)
+        if not any_compressor:
+            refuse_other_compressor(plan, missing)
         make_layers(plan, missing, base)
     layers = tuple(
         BuiltLayer(step, found or _made(store, key), reused=found is not None)
         for step, key, found in zip(plan.layers, keys, before, strict=True)
     )
-    config, manifest = assemble(plan, base, layers)
+    config, manifest = assemble(plan, base, layers) if layers else as_it_came(base, store)
     store.blobs.put_bytes(config)
     store.blobs.put_bytes(manifest)
-    descriptor = describe(MANIFEST, manifest)
+    descriptor = describe(base.media_type if plan.is_base else MANIFEST, manifest)
     return Built(plan, descriptor, Digest.of(config), layers, base, monotonic() - began)
+
+
+def as_it_came(base: BaseImage, store: Store) -> tuple[bytes, bytes]:
+    """Config and manifest of an imported image that nothing was put upon: its own."""
+    config = parse_manifest(base.manifest, str(base.digest)).config
+    return store.blobs.read(config.digest), base.manifest
 
 
 def _made(store: Store, key: Digest) -> LayerRecord:
@@ -104,8 +127,13 @@ def _made(store: Store, key: Digest) -> LayerRecord:
 
 def refuse_other_formats(plan: Plan, formats: Formats) -> None:
     """A lock says which linker and writer it was made for; another would give other bytes. Raises DocumentError."""
-    if plan.formats != formats:
-        asked, here = plan.formats.model_dump(), formats.model_dump()
+    for locked in (plan.formats, *(step.formats for step in plan.layers if isinstance(step, PatchLayer))):
+        _refuse_other_formats(plan, locked, formats)
+
+
+def _refuse_other_formats(plan: Plan, locked: Formats, formats: Formats) -> None:
+    if locked != formats:
+        asked, here = locked.model_dump(), formats.model_dump()
         wrong = ", ".join(
             f"{name} {asked[name]} (this peel writes {here[name]})" for name in asked if asked[name] != here[name]
         )
@@ -114,18 +142,19 @@ def refuse_other_formats(plan: Plan, formats: Formats) -> None:
         )
 
 
-def refuse_other_compressor(plan: Plan) -> None:
+def refuse_other_compressor(plan: Plan, missing: Sequence[LayerStep]) -> None:
     """Another library would write other blobs for the same contents, so the digest could not be the lock's.
 
     Raises ToolError.
     """
-    locked = plan.compression
-    here = compression_here(locked.codec, locked.level)
-    if here.library != locked.library:
-        raise ToolError(
-            f"{plan.ref} was locked with {locked.library}, and this peel compresses with {here.library}",
-            hint="use the peel that it was locked with, or lock another tag",
-        )
+    for step in missing:
+        locked = compression_of(step, plan)
+        here = compression_here(locked.codec, locked.level)
+        if here.library != locked.library:
+            raise ToolError(
+                f"{plan.ref} was locked with {locked.library}, and this peel compresses with {here.library}",
+                hint="use the peel that it was locked with, or lock another tag",
+            )
 
 
 def assemble(plan: Plan, base: BaseImage, layers: Sequence[BuiltLayer]) -> tuple[bytes, bytes]:
@@ -153,4 +182,5 @@ def _annotations(plan: Plan) -> dict[str, str]:
         "org.opencontainers.image.base.name": plan.base.reference,
         "org.opencontainers.image.base.digest": str(plan.base.digest),
         PLAN_ANNOTATION: str(plan.digest),
+        **({MADE_FROM_ANNOTATION: plan.made_from} if plan.made_from else {}),
     }

@@ -1,14 +1,31 @@
-"""Having artifacts in the store, with a progress bar."""
+"""Having artifacts in the store: from archives, else from where the lock says, with a progress bar."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
+from peel.errors import ArtifactError
 from peel.model.progress import Advance, Progress
+from peel.store.archives import Archive, take_from
 from peel.store.fetch import Artifact, Pinned, Unpinned, complete, fetch
 from peel.store.store import Store
 from peel.store.transport import FetchSettings
+
+_SHOWN: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where what the store lacks comes from: archives in their order, then the network if it may be asked.
+
+    ``variables`` are those that channels' URLs may name, with their values.
+    """
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    archives: tuple[Archive, ...] = ()
+    network: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,27 +45,39 @@ class _Bar:
         """A file that is done needs no line of its own."""
 
 
-def fetch_artifacts(
-    artifacts: Sequence[Artifact], store: Store, variables: Mapping[str, str], progress: Progress
-) -> None:
-    """Have every artifact in the store. Raises as ``store.fetch.fetch`` does."""
+def fetch_artifacts(artifacts: Sequence[Artifact], store: Store, sources: Sources, progress: Progress) -> None:
+    """Have every artifact in the store. Raises as ``store.fetch.fetch`` does, and ArtifactError without a network."""
+    take_from(sources.archives, [(artifact.digest, artifact.name) for artifact in artifacts], store.blobs)
     missing = [artifact for artifact in artifacts if not store.blobs.has(artifact.digest)]
     if not missing:
         return
+    if not sources.network:
+        raise _not_archived(missing)
     total = sum(artifact.size or 0 for artifact in missing) or None
     with store.work() as work, progress.bar(f"fetching {_artifacts(len(missing))}", total, "bytes") as advance:
-        fetch(missing, store.blobs, work, progress=_Bar(advance), settings=FetchSettings(variables=variables))
+        fetch(missing, store.blobs, work, progress=_Bar(advance), settings=FetchSettings(variables=sources.variables))
 
 
 def complete_artifacts(
-    files: Sequence[Unpinned], store: Store, variables: Mapping[str, str], progress: Progress
+    files: Sequence[Unpinned], store: Store, sources: Sources, progress: Progress
 ) -> Sequence[Pinned]:
     """Fetch what has no sha256 yet, and say which it has. Raises as ``store.fetch.complete`` does."""
     if not files:
         return ()
     text = f"hashing {_artifacts(len(files))} that {'has' if len(files) == 1 else 'have'} no sha256"
     with store.work() as work, progress.bar(text, None, "bytes") as advance:
-        return complete(files, store.blobs, work, progress=_Bar(advance), settings=FetchSettings(variables=variables))
+        return complete(
+            files, store.blobs, work, progress=_Bar(advance), settings=FetchSettings(variables=sources.variables)
+        )
+
+
+def _not_archived(missing: Sequence[Artifact]) -> ArtifactError:
+    names = "".join(f"\n  {artifact.name} ({artifact.digest})" for artifact in missing[:_SHOWN])
+    more = f"\n  and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+    return ArtifactError(
+        f"{_artifacts(len(missing))} in no archive and not in the store:{names}{more}",
+        hint="name the archive that holds them with --archive; peel archive makes one",
+    )
 
 
 def _artifacts(count: int) -> str:

@@ -16,7 +16,7 @@ from peel.model.progress import Advance, Progress
 from peel.model.values import Digest, PythonVersion
 from peel.store.fetch import Artifact, Unpinned
 from peel.store.store import Store
-from peel.workflow.fetching import complete_artifacts, fetch_artifacts
+from peel.workflow.fetching import Sources, complete_artifacts, fetch_artifacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,12 @@ class Inspected:
 def inspect_packages(
     wanted: Mapping[tuple[str, str], Sequence[CondaLockPackage]],
     store: Store,
-    secrets: Mapping[str, str],
+    sources: Sources,
     progress: Progress,
 ) -> Mapping[tuple[str, str], Sequence[Inspected]]:
     """Fetch and read every package, by platform and environment. Raises ArtifactError for all that fail, at once."""
     packages = {package.url: package for found in wanted.values() for package in found}
-    digests = _fetch_all(list(packages.values()), store, secrets, progress)
+    digests = _fetch_all(list(packages.values()), store, sources, progress)
     count = sum(len(found) for found in wanted.values())
     inspected = {}
     with progress.bar("reading packages", count, "items") as advance:
@@ -66,15 +66,15 @@ def inspect_packages(
 
 
 def _fetch_all(
-    packages: Sequence[CondaLockPackage], store: Store, secrets: Mapping[str, str], progress: Progress
+    packages: Sequence[CondaLockPackage], store: Store, sources: Sources, progress: Progress
 ) -> Mapping[str, Digest]:
     """By URL, what every package's artifact is, once it is in the store."""
     hashed = {package.url: Digest.from_hex(package.hash.sha256) for package in packages if package.hash.sha256}
     artifacts = [Artifact(p.file_name, p.url, hashed[p.url]) for p in packages if p.url in hashed]
-    fetch_artifacts(artifacts, store, secrets, progress)
+    fetch_artifacts(artifacts, store, sources, progress)
     unhashed = [package for package in packages if package.url not in hashed]
     files = [Unpinned(package.file_name, package.url, md5=package.hash.md5) for package in unhashed]
-    pinned = complete_artifacts(files, store, secrets, progress)
+    pinned = complete_artifacts(files, store, sources, progress)
     return {**hashed, **{package.url: found.digest for package, found in zip(unhashed, pinned, strict=True)}}
 
 

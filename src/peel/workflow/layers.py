@@ -35,9 +35,9 @@ from peel.layers.link import link_conda
 from peel.layers.tar import canonical
 from peel.layers.wheel import link_wheel
 from peel.model.entry import Entry
-from peel.model.lockset import Package
+from peel.model.locked import Package
 from peel.model.oci import BaseImage, Descriptor
-from peel.model.plan import EnvironmentLayer, GlueLayer, Interpreter, LayerStep, Plan, layer_key
+from peel.model.plan import EnvironmentLayer, GlueLayer, Interpreter, LayerStep, Plan, compression_of, layer_key
 from peel.model.progress import Progress
 from peel.model.values import Digest, PythonVersion
 from peel.store.fetch import Artifact
@@ -45,7 +45,7 @@ from peel.store.store import LayerRecord, Store
 from peel.tools.buildah import Buildah, Volume
 from peel.tools.process import INTERRUPTS
 from peel.workflow.containers import import_base
-from peel.workflow.fetching import fetch_artifacts
+from peel.workflow.fetching import Sources, fetch_artifacts
 
 LayerMaker = Callable[[Plan, Sequence[LayerStep], BaseImage], None]
 """Makes layers and leaves them in the store, each under its key."""
@@ -78,13 +78,13 @@ class Workshop:
 
     store: Store
     buildah: Callable[[], Buildah]
-    secrets: Mapping[str, str]
+    sources: Sources
     progress: Progress
 
     def make(self, plan: Plan, missing: Sequence[LayerStep], base: BaseImage) -> None:
         """Make these layers of a plan. A LayerMaker."""
         layers = [step for step in missing if isinstance(step, EnvironmentLayer)]
-        fetch_artifacts(_artifacts(layers), self.store, self.secrets, self.progress)
+        fetch_artifacts(_artifacts(layers), self.store, self.sources, self.progress)
         with self.store.work() as work, _pool() as pool, _writers() as writers:
             writing = [
                 self._write(writers, plan, step, step.entries, work) for step in missing if isinstance(step, GlueLayer)
@@ -171,8 +171,7 @@ class Workshop:
     def _write(
         self, writers: Executor, plan: Plan, step: LayerStep, entries: Iterable[Entry], work: Path
     ) -> tuple[Digest, Future[LayerBlob]]:
-        key = layer_key(step, plan)
-        locked = plan.compression
+        key, locked = layer_key(step, plan), compression_of(step, plan)
         compression = Compression(locked.codec, locked.library, locked.level, locked.mode)
         return key, writers.submit(write_layer, tuple(entries), compression, work / key.hex)
 

@@ -29,12 +29,14 @@ from peel.model.lockset import (
 from peel.model.plan import PLAN
 from peel.model.progress import Progress
 from peel.model.values import MTIME_CONSTANT, Digest, ImageRef, Platform
+from peel.store.archives import Archive
 from peel.store.catalogue import Catalogue
 from peel.store.documents import parse_plain, to_yaml
 from peel.store.store import Store
 from peel.tools.conda_lock import CondaLock
 from peel.workflow.agreement import refuse_recorded
 from peel.workflow.base import fetch_base, glibc_of, pin_base
+from peel.workflow.fetching import Sources
 from peel.workflow.inspect import Inspected, inspect_packages, refuse_link_scripts, refuse_long_prefix
 from peel.workflow.pin import Inspections, pin_layers
 from peel.workflow.solve import Before, complete_hashes, solve
@@ -67,6 +69,7 @@ def lock_image(
     conda_lock: CondaLock,
     options: LockOptions,
     progress: Progress,
+    archives: Sequence[Archive] = (),
 ) -> Locked:
     """Pin everything that an image needs, and write its lock set, whole or not at all.
 
@@ -77,13 +80,14 @@ def lock_image(
     declared = catalogue.declared(ref.image)
     source = _source(ref, catalogue)
     previous = catalogue.image_lock(source) if source else None
+    sources = Sources(conda_lock.secrets, tuple(archives))
     before = _before_update(source, declared, catalogue, options.update) if options.update else {}
-    bases = _bases(declared, previous if options.update else None, store, progress)
+    bases = _bases(declared, previous if options.update else None, store, sources, progress)
     locks = solve(
         declared, {platform: base.glibc for platform, base in bases.items()},
         store=store, conda_lock=conda_lock, update=options.update, before=before, progress=progress,
     )  # fmt: skip
-    inspected = _inspect(declared, locks, store, conda_lock.secrets, progress)
+    inspected = _inspect(declared, locks, store, sources, progress)
     lock = ImageLock(
         schema=1, image=ref.image, tag=ref.tag,
         epoch=options.epoch if options.epoch is not None else _newest(inspected),
@@ -108,17 +112,19 @@ def _source(ref: ImageRef, catalogue: Catalogue) -> ImageRef | None:
     return ImageRef(newest.image, newest.tag) if newest else None
 
 
-def _bases(declared: Declared, kept: ImageLock | None, store: Store, progress: Progress) -> dict[str, LockedBase]:
+def _bases(
+    declared: Declared, kept: ImageLock | None, store: Store, sources: Sources, progress: Progress
+) -> dict[str, LockedBase]:
     """The base of every platform: as it was where an update keeps it, else as its reference means today."""
     if kept is not None:
         return dict(kept.base)
-    return {name: _locked_base(declared.base, Platform(name), store, progress) for name in declared.platforms}
+    return {name: _locked_base(declared.base, Platform(name), store, sources, progress) for name in declared.platforms}
 
 
-def _locked_base(reference: str, platform: Platform, store: Store, progress: Progress) -> LockedBase:
+def _locked_base(reference: str, platform: Platform, store: Store, sources: Sources, progress: Progress) -> LockedBase:
     progress.step(f"resolving {reference} for {platform}")
-    pin = pin_base(reference, platform, store)
-    base = fetch_base(pin, platform, store, progress)
+    pin = pin_base(reference, platform, store, sources)
+    base = fetch_base(pin, platform, store, sources, progress)
     return LockedBase(digest=str(pin.digest), glibc=glibc_of(base, store, reference), layers=len(base.layers))
 
 
@@ -145,7 +151,7 @@ def _before_update(
 
 
 def _inspect(
-    declared: Declared, locks: Mapping[str, bytes], store: Store, secrets: Mapping[str, str], progress: Progress
+    declared: Declared, locks: Mapping[str, bytes], store: Store, sources: Sources, progress: Progress
 ) -> Inspections:
     """Every archive fetched and its metadata read, by platform and environment; what cannot go together is refused."""
     wanted: dict[tuple[str, str], list[CondaLockPackage]] = {}
@@ -154,7 +160,7 @@ def _inspect(
         packages = parse_conda_lock(parse_plain(data, origin), origin)
         for platform in declared.platforms:
             wanted[platform, name] = [package for package in packages if package.platform == platform]
-    inspected = inspect_packages(wanted, store, secrets, progress)
+    inspected = inspect_packages(wanted, store, sources, progress)
     for environment in declared.environments:
         for platform in declared.platforms:
             found, origin = inspected[platform, environment.name], f"{environment.name} on {platform}"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from peel.errors import DocumentError
-from peel.model.lockset import LockSet, Package, RecordedLayer
+from peel.model.locked import LockSet, Package
+from peel.model.lockset import RecordedLayer
 from peel.model.plan import make_plan
 from peel.model.values import ImageRef, Platform
 from peel.store.catalogue import Catalogue

@@ -1,0 +1,3 @@
+"""``peel archive``."""
+
+from __future__ import annotations

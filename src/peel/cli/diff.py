@@ -1,0 +1,3 @@
+"""``peel diff``."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""``peel gc``."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""``peel import``."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""``peel patch``."""
+
+from __future__ import annotations

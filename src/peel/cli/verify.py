@@ -1,0 +1,3 @@
+"""``peel verify``."""
+
+from __future__ import annotations
