@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import nox
 
@@ -58,6 +59,16 @@ def bench(session: nox.Session) -> None:
     install(session)
     session.run("peel", "doctor", "--install", "--for", "tests", "--quiet")
     session.run("python", "tests/bench/run.py", *session.posargs)
+
+
+@nox.session
+def matrix(session: nox.Session) -> None:
+    """Build one lock set with the buildahs of Debian 12, 13 and sid, and compare the digests."""
+    install(session)
+    session.run("peel", "doctor", "--install", "--for", "demo", "--quiet")
+    if shutil.which("mmdebstrap") is None:
+        session.run("apt-get", "install", "-y", "--no-install-recommends", "mmdebstrap", external=True)
+    session.run("python", "tests/matrix/run.py", *session.posargs)
 
 
 @nox.session(venv_backend="none")

@@ -16,7 +16,8 @@ from measuring import call
 from peel.layers.compress import Compression, compression_here
 from peel.model.entry import Entry, Kind
 from peel.store.store import LayerRecord, Store
-from peel.workflow.layers import _writers, write_layer
+from peel.workflow.layers import write_layer
+from peel.workflow.pools import writers
 
 _KINDS = {tarfile.DIRTYPE: Kind.DIRECTORY, tarfile.SYMTYPE: Kind.SYMLINK, tarfile.LNKTYPE: Kind.HARDLINK}
 
@@ -100,7 +101,7 @@ def as_one_layer(tree: Tree, out: Path) -> Callable[[], None]:
 @contextmanager
 def as_the_build_does(tree: Tree, out: Path) -> Iterator[Callable[[], None]]:
     """An action: the tree's layers, by the threads that write them in a build."""
-    with _writers() as pool:
+    with writers() as pool:
 
         def run() -> None:
             shutil.rmtree(out, ignore_errors=True)

@@ -17,10 +17,13 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))  # for channels.py
 
-from cases import CASES, Bench
+from cases import CASES as BUILD_CASES
+from cases import Bench
+from history_cases import HISTORY_CASES
 from material import Place, make_demo
 from measuring import Row
 
+CASES = {**BUILD_CASES, **HISTORY_CASES}
 TOOLS = ("buildah", "skopeo", "tar", "zstd")
 
 

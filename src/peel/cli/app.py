@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -101,6 +102,8 @@ class Places:
 
     catalogue: Path
     store: Path
+    held: ExitStack = field(default_factory=ExitStack, compare=False)
+    """What is held until the verb has ended."""
 
     def open_catalogue(self) -> Catalogue:
         """The catalogue. Raises UsageError when there is none."""
@@ -108,12 +111,19 @@ class Places:
 
         return Catalogue.open(self.catalogue)
 
-    def open_store(self) -> Store:
-        """The store, without what killed runs left in it."""
+    def open_store(self, *, remember: bool = True) -> Store:
+        """The store, kept from being freed until the verb has ended, and without what killed runs left in it.
+
+        It is to ``remember`` the catalogue, so that its lock sets keep what they need from then on.
+        """
+        from peel.store.catalogue import is_catalogue
         from peel.store.store import Store
 
         store = Store(self.store)
+        self.held.enter_context(store.using(lambda: Console().step("waiting for a run that frees the store")))
         store.sweep()
+        if remember and is_catalogue(self.catalogue):
+            store.remember_catalogue(self.catalogue)
         return store
 
 
@@ -141,7 +151,8 @@ def _root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    context.obj = Places(catalogue.absolute(), (store or _default_store()).absolute())
+    held = context.with_resource(ExitStack())
+    context.obj = Places(catalogue.absolute(), (store or _default_store()).absolute(), held)
 
 
 def say(console: Console, json: bool, result: dict[str, Any], line: str) -> None:  # noqa: FBT001

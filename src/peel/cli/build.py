@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from peel.cli.app import app
-from peel.cli.options import Json, PlatformName, Quiet, Ref, platform_of, ref_of
+from peel.cli.options import Archives, Json, PlatformName, Quiet, Ref, platform_of, ref_of
 from peel.console import Console
 
 if TYPE_CHECKING:
@@ -30,12 +30,14 @@ def build(
     ] = None,
     load: Annotated[bool, typer.Option("--load", help="Import the image for buildah and podman.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and build nothing.")] = False,
+    archive: Archives = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Build a locked image and print its manifest digest."""
     from peel.model.plan import make_plan
     from peel.report.build import show_built, show_plan
+    from peel.workflow.archives import open_archives
     from peel.workflow.fetching import Sources
     from peel.workflow.output import parse_destination, write_out
     from peel.workflow.record import accept
@@ -46,11 +48,12 @@ def build(
     locks = catalogue.lock_set(address)
     plan = make_plan(locks, platform_of(platform))
     destination = parse_destination(to, address.tag) if to else None
-    store = where.open_store()
+    store = where.open_store(remember=not dry_run)
     if dry_run:
         return show_plan(plan, store, console, json=json)
-    sources = Sources(known_channel_secrets(locks.lock.declared, os.environ))
-    built = build_plan(plan, store, console, sources)
+    secrets = known_channel_secrets(locks.lock.declared, os.environ)
+    with open_archives(archive or (), ref=address, catalogue=catalogue, store=store, progress=console) as archives:
+        built = build_plan(plan, store, console, Sources(secrets, archives))
     accept(built, catalogue, store)
     write_out(built, store, destination=destination, load=load, progress=console)
     return show_built(built, console, json=json)

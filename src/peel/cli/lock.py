@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from peel.cli.app import Places, app, exit_unless, say
-from peel.cli.options import Json, Quiet, Ref, ref_of
+from peel.cli.options import Archives, Json, Quiet, Ref, ref_of
 from peel.console import Console
 
 
@@ -38,6 +38,7 @@ def lock(
             help="The image's build instant; by default that of its newest package.",
         ),
     ] = None,
+    archive: Archives = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -61,15 +62,18 @@ def lock(
         return console.line(f"{ref}: declarations and lock agree")
     from peel.tools.conda_lock import CondaLock
     from peel.tools.micromamba import find_solver
+    from peel.workflow.archives import open_archives
     from peel.workflow.lock import LockOptions, lock_image
     from peel.workflow.solve import channel_secrets
 
     refuse_recorded(address, catalogue)
     secrets = channel_secrets(catalogue.declared(address.image), os.environ)
-    locked = lock_image(
-        address, catalogue=catalogue, store=where.open_store(), conda_lock=CondaLock(find_solver(micromamba), secrets),
-        options=LockOptions(epoch, tuple(update or ())), progress=console,
-    )  # fmt: skip
+    tool, store = CondaLock(find_solver(micromamba), secrets), where.open_store()
+    with open_archives(archive or (), ref=address, catalogue=catalogue, store=store, progress=console) as archives:
+        locked = lock_image(
+            address, catalogue=catalogue, store=store, conda_lock=tool,
+            options=LockOptions(epoch, tuple(update or ())), progress=console, archives=archives,
+        )  # fmt: skip
     place = catalogue.lock_directory(address)
     result = {
         "schema": 1,

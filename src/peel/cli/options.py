@@ -38,6 +38,14 @@ PlatformName = Annotated[
     str | None,
     typer.Option("--platform", metavar="PLATFORM", help="Another platform than this machine's, e.g. linux-64."),
 ]
+Archives = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--archive",
+        metavar="PLACE",
+        help="Ask this archive before the network: DIR, oci:DIR[:TAG] or docker://REPO[:TAG]. Repeatable.",
+    ),
+]
 
 
 @contextmanager

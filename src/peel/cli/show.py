@@ -24,7 +24,9 @@ def list_(context: typer.Context, json: Json = False) -> None:
 def show(context: typer.Context, ref: Ref, json: Json = False) -> None:
     """Show packages, sizes and layers of a locked image."""
     from peel.report import show as report
-    from peel.workflow.show import show_image
+    from peel.workflow.show import find_incomplete, show_image
 
-    address = ref_of(ref)
-    report.show_image(address, show_image(address, context.obj.open_catalogue()), Console(), json=json)
+    address, catalogue = ref_of(ref), context.obj.open_catalogue()
+    if (found := find_incomplete(address, catalogue)) is not None:
+        return report.show_incomplete(found, Console(), json=json)
+    return report.show_image(address, show_image(address, catalogue), Console(), json=json)

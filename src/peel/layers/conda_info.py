@@ -162,6 +162,16 @@ def read_info(archive: Path, file_name: str) -> Info:
     )
 
 
+def read_index(archive: Path, file_name: str) -> Index:
+    """Read ``info/index.json`` alone. Raises ArtifactError when it is missing, malformed or the archive hostile."""
+    for member, content in members(archive, file_name, Part.INFO):
+        if member.path == "info/index.json":
+            if member.size > _INFO_LIMIT:
+                raise ArtifactError(f"{file_name}: {member.path} has {member.size} bytes, more than a package needs")
+            return _parse(Index, b"".join(content.chunks()), f"{file_name}: info/index.json")
+    raise ArtifactError(f"{file_name}: info/index.json is missing", hint="this is not a conda package")
+
+
 def parse_entry_point(text: str, label: str) -> EntryPoint:
     """Read ``command = module:function``. Raises ArtifactError; nothing else may get into a script."""
     found = _ENTRY_POINT.fullmatch(text.strip())

@@ -89,6 +89,21 @@ def installed_wheel_paths(facts: PackageFacts, python: PythonVersion) -> Mapping
     return {**{path: identity for path, identity in placed.items() if path is not None}, **hashed}
 
 
+def installed_wheel_modes(archive: Path, file_name: str, python: PythonVersion) -> Mapping[str, int]:
+    """The mode of each file of a wheel where it ends up, relative to the prefix; scripts that are made have none.
+
+    Raises ArtifactError as ``read_wheel_facts`` does.
+    """
+    modes = {}
+    with opened(archive, file_name) as wheel:
+        for (path, _, _), _, is_executable in wheel.get_contents():
+            packaged = _packaged(path, wheel)
+            if (placed := installed_path(packaged, python)) is not None:
+                is_script = packaged.startswith("python-scripts/")
+                modes[placed] = 0o755 if is_executable or is_script else 0o644
+    return modes
+
+
 def _identity(fact: PathFact) -> str | None:
     """A script's first line may change, so that only another wheel's can end up the same."""
     is_script = fact.path.startswith("python-scripts/")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -40,7 +41,7 @@ class CondaLockPackage(_Foreign):
     hash: Hashes
     dependencies: dict[str, str] = {}
 
-    @property
+    @cached_property
     def file_name(self) -> str:
         """The last part of its URL, for example ``numpy-2.4.6-py311_0.conda``."""
         return unquote(urlsplit(self.url).path.rsplit("/", 1)[-1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from peel.errors import DocumentError
@@ -49,6 +49,7 @@ class PackageGroup:
 class EnvironmentPatch:
     """What one patch layer does to one environment; paths are relative to the prefix.
 
+    ``restored`` are packages that stay and are recorded anew, with the paths they bring now that they did not before.
     ``packages`` are all that the environment consists of afterwards, without those of an imported image.
     """
 
@@ -170,13 +171,12 @@ class _Known:
         return tuple(self._package(one, by_file.get(one.file), superseded.get(one.file)) for one in pinned)
 
     def _package(self, pinned: LockedPackage, found: CondaLockPackage | None, old: SupersededPackage | None) -> Package:
-        sha256 = found.hash.sha256 if found else old.sha256 if old else None
-        if sha256 not in {None, pinned.sha256}:
-            raise DocumentError(f"{self.origin}: {pinned.file} has another sha256 in conda-lock's file", hint=_TOUCHED)
-        if found is not None:
+        if found is not None and found.hash.sha256 in {None, pinned.sha256}:
             return _make_package(pinned, found.manager, found.name, found.version, found.url, found.dependencies)
-        if old is not None:
+        if old is not None and old.sha256 == pinned.sha256:  # another channel's may have the same name
             return _make_package(pinned, old.manager, old.name, old.version, old.url, old.depends)
+        if found is not None or old is not None:
+            raise DocumentError(f"{self.origin}: {pinned.file} has another sha256 in conda-lock's file", hint=_TOUCHED)
         raise DocumentError(
             f"{self.origin}: {pinned.file} is in {LOCK_FILE} but not in conda-lock's file", hint=_TOUCHED
         )
@@ -257,12 +257,21 @@ def _change(
     if twice := sorted({package.name for package in added} & state.keys()):
         raise DocumentError(f"{known.origin}: {patch} adds {twice[0]!r}, which is there", hint=_TOUCHED)
     state.update({package.name: package for package in added})
-    if unknown := sorted(change.restored.keys() - state.keys()):
-        raise DocumentError(f"{known.origin}: {patch} restores {unknown[0]!r}, which is not there", hint=_TOUCHED)
-    restored = tuple((state[other], paths) for other, paths in sorted(change.restored.items()))
+    others = change.restored.keys() | change.yielded.keys()
+    if unknown := sorted(others - (state.keys() - {package.name for package in added})):
+        raise DocumentError(f"{known.origin}: {patch} restores {unknown[0]!r}, which is not there before", hint=_TOUCHED)
+    restored = tuple(_restored(state, other, change) for other in sorted(others))
     return EnvironmentPatch(
         name, change.removed, added, change.python, change.gone, change.kept, restored, tuple(state.values())
     )
+
+
+def _restored(state: dict[str, Package], name: str, change: PatchedEnvironment) -> tuple[Package, tuple[str, ...]]:
+    """A package that stays and brings other paths now, which the state learns; and the paths that it did not bring."""
+    paths, package = change.restored.get(name, ()), state[name]
+    omit = (set(package.omit) - set(paths)) | set(change.yielded.get(name, ()))
+    state[name] = replace(package, omit=tuple(sorted(omit)))
+    return state[name], paths
 
 
 def _files(locked: LockedPatch, files: Mapping[str, bytes], origin: str) -> Iterator[FilePatch]:

@@ -28,7 +28,15 @@ def _digest(text: str) -> str:
         raise ValueError(error.message) from None
 
 
+def _plain(text: str) -> str:
+    parts = text.split("/")
+    if not {"", ".", ".."}.isdisjoint(parts) or any(part.startswith(".wh.") for part in parts):
+        raise ValueError("should be a plain path, relative to the prefix")
+    return text
+
+
 DigestText = Annotated[str, AfterValidator(_digest)]
+PlainPaths = Annotated[tuple[Annotated[str, AfterValidator(_plain)], ...], Field(strict=False)]
 
 
 def environment_lock_file(environment: str) -> str:
@@ -117,12 +125,17 @@ class PatchedEnvironment(Document):
     added: Annotated[tuple[LockedPackage, ...], Field(strict=False)]
     python: str | None
     """The Python, as ``3.11``, that the added packages are linked for; None where the environment has none."""
-    gone: Strings = ()
+    gone: PlainPaths = ()
     """Files that are removed, and directories of which nothing is left."""
-    kept: Strings = ()
-    """Files of the added packages, or whole directories of them, that lower layers hold with equal contents."""
-    restored: dict[str, Strings] = {}
+    kept: PlainPaths = ()
+    """Files of the added packages, or whole directories of them, that the layer does not bring.
+
+    Lower layers hold them with equal contents, or hold there what lies above all packages.
+    """
+    restored: dict[str, PlainPaths] = {}
     """Paths that packages which stay bring now, because the package is gone that brought them before."""
+    yielded: dict[str, PlainPaths] = {}
+    """Paths that packages which stay leave to added ones from now on."""
 
 
 class PatchedFile(Document):

@@ -6,6 +6,7 @@ Unknown keys are passed over, as the spec demands; everything else is strict. Ea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -105,6 +106,19 @@ class _Config(BaseModel):
     history: list[_History] | None = None
 
 
+class _Blobs(BaseModel):
+    """Just enough of a manifest of whatever kind to see which blobs it names."""
+
+    config: _Descriptor | None = None
+    layers: list[_Descriptor] = []
+    manifests: list[_Descriptor] = []
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel)
+    media_type: str = ""
+
+
 class _Kind(BaseModel):
     """Just enough of a document to see which of the two it is."""
 
@@ -131,11 +145,23 @@ def parse_manifest(data: bytes, origin: str) -> Manifest:
     return Manifest(found.config.value(oci.CONFIG), layers, _pairs(found.annotations))
 
 
+def manifest_type(data: bytes, origin: str) -> str:
+    """The media type that a manifest gives itself; OCI's where it gives none."""
+    return _read(_Said, data, origin).media_type or oci.MANIFEST
+
+
 def parse_index(data: bytes, origin: str) -> Index:
     """Several manifests; also the ``index.json`` of a layout."""
     found = _read(_Index, data, origin)
     _expect(found.schema_version == 2 and found.media_type in _INDEX_TYPES, origin, found.media_type)
     return Index(tuple(_index_entry(entry) for entry in found.manifests))
+
+
+def parse_blobs(data: bytes, origin: str) -> tuple[Sequence[Descriptor], Sequence[Descriptor]]:
+    """The blobs and the manifests that a manifest or index names, whatever their kinds: what it cannot be without."""
+    found = _read(_Blobs, data, origin)
+    blobs = [*found.layers, *([found.config] if found.config else [])]
+    return [blob.value() for blob in blobs], [manifest.value() for manifest in found.manifests]
 
 
 def parse_config(data: bytes, origin: str) -> Config:

@@ -200,14 +200,19 @@ def _patch_layers(locks: LockSet, platform: Platform) -> Iterator[PatchLayer]:
     prefixes = {environment.name: environment.prefix for environment in locks.lock.declared.environments}
     for patch in locks.patches.get(platform.subdir, ()):
         if patch.environments or patch.files:  # of several platforms, a patch may change one only
-            changed = tuple(_patched_prefix(change, prefixes[change.environment]) for change in patch.environments)
+            changed = tuple(
+                _patched_prefix(change, prefixes[change.environment], imported=bool(locks.lock.imported))
+                for change in patch.environments
+            )
             entries = tuple(sorted((_file(file) for file in patch.files), key=lambda entry: entry.path))
             yield PatchLayer(patch.locked.name, patch.locked.formats, patch.locked.compression, changed, entries)
 
 
-def _patched_prefix(change: EnvironmentPatch, prefix: str) -> PatchedPrefix:
+def _patched_prefix(change: EnvironmentPatch, prefix: str, *, imported: bool) -> PatchedPrefix:
     python = PythonVersion.parse(change.python) if change.python else None
-    return PatchedPrefix(change, prefix, python, find_interpreter(change.packages))
+    # what an imported image's Python needs to run is in the image alone, and so not at hand
+    interpreter = None if imported else find_interpreter(change.packages)
+    return PatchedPrefix(change, prefix, python, interpreter)
 
 
 def _file(file: FilePatch) -> Entry:
@@ -278,7 +283,7 @@ def _prefix_identity(patched: PatchedPrefix) -> Any:
         "added": [_identity(package) for package in change.added],
         "gone": sorted(change.gone),
         "kept": sorted(change.kept),
-        "restored": [[package.digest.hex, sorted(paths)] for package, paths in change.restored],
+        "restored": [[_identity(package), sorted(paths)] for package, paths in change.restored],
     }
 
 

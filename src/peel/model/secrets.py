@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import quote
+
+ALLOWED: Final = "PEEL_SECRETS"
+"""The variable that lists the variables whose values channels may be sent."""
 
 _SECRET = re.compile(r"(?<=/t/)[^/\s'\"]+|(?<=://)[^/@\s'\"]+(?=@(?!sha256:))")
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
@@ -38,3 +42,13 @@ def name_secrets(text: str, secrets: Mapping[str, str]) -> str:
 def holds_secrets(text: str, secrets: Mapping[str, str]) -> bool:
     """Whether the value of a variable is still to be read anywhere in the text."""
     return any(written in text for value in secrets.values() for written in {value, quote(value, safe="")})
+
+
+def allowed_variables(variables: Mapping[str, str]) -> frozenset[str]:
+    """The names that ``PEEL_SECRETS`` lists."""
+    return frozenset(variables.get(ALLOWED, "").replace(",", " ").split())
+
+
+def allowed_secrets(variables: Mapping[str, str]) -> Mapping[str, str]:
+    """Those of them that are set, with their values: what must be read nowhere."""
+    return {name: variables[name] for name in sorted(allowed_variables(variables)) if variables.get(name)}

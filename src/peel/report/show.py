@@ -10,7 +10,7 @@ from peel.report import SCHEMA
 
 if TYPE_CHECKING:
     from peel.model.values import ImageRef
-    from peel.workflow.show import Listed, Shown
+    from peel.workflow.show import Incomplete, Listed, Shown
 
 
 def show_list(listed: Sequence[Listed], console: Console, *, json: bool) -> bool:
@@ -25,7 +25,7 @@ def show_list(listed: Sequence[Listed], console: Console, *, json: bool) -> bool
             (
                 image.name,
                 " ".join(image.platforms) or "-",
-                image.state,
+                f"incomplete: {_artifacts(image.missing)} missing" if image.missing else image.state,
                 image.manifests[0][1] if image.manifests else "-",
             )
             for image in listed
@@ -45,20 +45,36 @@ def show_image(ref: ImageRef, shown: Sequence[Shown], console: Console, *, json:
         lock = one.locks.lock
         pinned = lock.base[one.platform.subdir]
         console.line(f"{ref} for {one.platform}: {one.manifest or 'not built'}")
-        console.line(f"base {lock.declared.base.partition('@')[0]} {pinned.digest}, glibc {pinned.glibc}")
+        what = f"imported from {lock.imported}:" if lock.imported else f"base {lock.declared.base.partition('@')[0]}"
+        console.line(f"{what} {pinned.digest}, glibc {pinned.glibc}")
         for environment in lock.declared.environments:
             _show_environment(one, environment.name, environment.prefix, console)
         _show_layers(one, console)
     return None
 
 
+def show_incomplete(found: Incomplete, console: Console, *, json: bool) -> None:
+    """``peel show`` of a lock set that nothing can be built from."""
+    if json:
+        head = {"schema": SCHEMA, "image": found.ref.image, "tag": found.ref.tag, "platforms": {}}
+        return console.json({**head, **found.as_json()})
+    console.line(f"{found.ref} is incomplete: {_artifacts(len(found.missing))} missing")
+    console.line()
+    rows = [(each.name, each.version, each.build, environment, each.why) for _, environment, each in found.missing]
+    console.table(("PACKAGE", "VERSION", "BUILD", "ENVIRONMENT", "WHY"), rows)
+    return None
+
+
 def _show_environment(shown: Shown, name: str, prefix: str, console: Console) -> None:
     packages = shown.packages(name)
+    known = [package.size for package in packages if package.size is not None]
+    archives = f", {human_size(sum(known))} of archives" if known else ""
     console.line()
-    console.line(
-        f"{name} in {prefix}: {len(packages)} packages, {human_size(sum(p.size for p in packages))} of archives"
-    )
-    rows = [(p.name, p.version, human_size(p.size), "wheel" if p.manager == "pip" else "conda") for p in packages]
+    console.line(f"{name} in {prefix}: {len(packages)} packages{archives}")
+    rows = [
+        (p.name, p.version, "-" if p.size is None else human_size(p.size), "wheel" if p.manager == "pip" else "conda")
+        for p in packages
+    ]
     console.table(("PACKAGE", "VERSION", "SIZE", "FROM"), rows, right=("SIZE",))
 
 
@@ -73,3 +89,7 @@ def _show_layers(shown: Shown, console: Console) -> None:
         for layer in shown.layers
     ]
     console.table(("LAYER", "SIZE", "DIFF ID"), rows, right=("SIZE",))
+
+
+def _artifacts(count: int) -> str:
+    return "1 artifact" if count == 1 else f"{count} artifacts"

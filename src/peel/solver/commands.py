@@ -15,6 +15,7 @@ from peel.solver import engine, output
 from peel.solver.environment import make_environment, refuse_used
 from peel.solver.installed import load_installed
 from peel.solver.plan import Asked, Change, Movement, plan_change, plan_creation
+from peel.solver.search import Search, find_packages, search_json, search_text
 from peel.solver.settings import Settings, parse_priority, virtual_packages
 
 
@@ -35,6 +36,8 @@ def run_command(options: argparse.Namespace, settings: Settings) -> Printed:
     if options.command == "info":
         return _info(options, settings)
     settings = replace(settings, subdir=options.platform or settings.subdir)
+    if options.command == "search":
+        return _search(options, settings)
     return _create(options, settings) if options.command == "create" else _change(options, settings)
 
 
@@ -63,6 +66,12 @@ def _change(options: argparse.Namespace, settings: Settings) -> Printed:
         python_pinned=not options.no_py_pin,
     )
     return _transaction(plan_change(asked, movement, settings), asked.prefix, options)
+
+
+def _search(options: argparse.Namespace, settings: Settings) -> Printed:
+    asked = Search(tuple(options.specs), _channels(options, settings))
+    found = find_packages(asked, settings)
+    return Printed(output.to_json(search_json(asked, found)) if options.json else search_text(asked, found))
 
 
 def _transaction(change: Change, prefix: Path, options: argparse.Namespace) -> Printed:
@@ -136,11 +145,10 @@ def _printed(values: dict[str, Any], options: argparse.Namespace) -> Printed:
 def _asked(options: argparse.Namespace, settings: Settings) -> Asked:
     if options.no_deps and options.only_deps:
         raise UsageError("--no-deps and --only-deps leave nothing")
-    given = [part for channel in options.channel for part in channel.split(",") if part]
     return Asked(
         prefix=_prefix(options, settings),
         specs=tuple(options.specs),
-        channels=tuple(given) or (() if options.override_channels else settings.channels),
+        channels=_channels(options, settings),
         files=tuple(Path(name) for name in options.file),
         categories=tuple(options.category) or ("main",),
         priority=parse_priority(options.channel_priority or settings.priority, "--channel-priority"),
@@ -148,6 +156,11 @@ def _asked(options: argparse.Namespace, settings: Settings) -> Asked:
         with_dependencies=not options.no_deps,
         with_requested=not options.only_deps,
     )
+
+
+def _channels(options: argparse.Namespace, settings: Settings) -> tuple[str, ...]:
+    given = [part for channel in options.channel for part in channel.split(",") if part]
+    return tuple(given) or (() if options.override_channels else settings.channels)
 
 
 def _prefix(options: argparse.Namespace, settings: Settings) -> Path:

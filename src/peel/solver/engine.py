@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,14 @@ def solve(request: Request) -> tuple[Package, ...]:
     records = asyncio.run(_solve(request))
     packages = (parse_package(json.loads(record.to_json()), record.file_name) for record in records)
     return tuple(sorted((each for each in packages if not each.is_virtual()), key=lambda each: each.name))
+
+
+def find(specs: Sequence[str], channels: Sequence[str], *, subdir: str, cache: Path) -> tuple[Package, ...]:
+    """Every package of the channels that one of the specs matches, without what it depends on; channels in order.
+
+    ``cache`` holds repodata. Raises as ``solve`` does, but that finding nothing is no error.
+    """
+    return asyncio.run(_find(specs, channels, subdir, cache))
 
 
 def host_virtual_packages() -> dict[str, VirtualPackage]:
@@ -85,6 +93,21 @@ async def _solve(request: Request) -> list[rattler.RepoDataRecord]:
         raise UnsolvableError(redact(str(error)).strip()) from None
     except (failures.GatewayError, failures.FetchRepoDataError, OSError) as error:
         raise await _unreachable(request, error) from None
+
+
+async def _find(specs: Sequence[str], channels: Sequence[str], subdir: str, cache: Path) -> tuple[Package, ...]:
+    wanted, found = [_spec(text) for text in specs], list[Package]()
+    gateway = rattler.Gateway(cache_dir=cache, client=rattler.Client.default_client())
+    for channel in map(channel_url, channels):
+        try:
+            answers = await gateway.query(
+                [rattler.Channel(channel)], _subdirs(subdir), wanted, recursive=False, channel_relations="disabled"
+            )
+        except (failures.GatewayError, failures.FetchRepoDataError, OSError) as error:
+            raise _channel_error(channel, error) from None
+        records = {record.url: record for answer in answers for record in answer}
+        found += [parse_package(json.loads(each.to_json()), each.file_name) for _, each in sorted(records.items())]
+    return tuple(found)
 
 
 async def _unreachable(request: Request, error: Exception) -> ToolError:

@@ -15,6 +15,7 @@ COMMANDS = {
     "create": "make an environment, from specs or from a file",
     "install": "what adding packages to an environment would change (with --dry-run only)",
     "update": "what updating packages of an environment would change (with --dry-run only)",
+    "search": "the packages of channels that specs match, and where they lie",
     "list": "the packages of an environment",
     "config": "what is configured: config list [KEY]",
     "info": "versions, platform, package cache and virtual packages",
@@ -99,6 +100,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
     _ignored(parser)
     if command in {"create", "install", "update"}:
         _solving(parser, command)
+    if command == "search":
+        _searching(parser)
     if command in {"create", "install", "update", "list"}:
         parser.add_argument("-p", "--prefix", help="the environment's directory")
         parser.add_argument("-n", "--name", help="the environment's name beneath MAMBA_ROOT_PREFIX/envs")
@@ -121,14 +124,10 @@ def _ignored(parser: argparse.ArgumentParser) -> None:
 
 def _solving(parser: argparse.ArgumentParser, command: str) -> None:
     parser.add_argument("specs", nargs="*", metavar="SPEC", help="match specs, for example 'numpy >=2,<3'")
-    parser.add_argument(
-        "-c", "--channel", action="append", default=[], help="a channel's URL, path or name; repeatable"
-    )
-    parser.add_argument("--override-channels", action="store_true", help="only these channels, none from a file")
+    _asking(parser)
     parser.add_argument("-f", "--file", action="append", default=[],
                         help="a conda-lock.yml, @EXPLICIT list, environment.yml or list of specs")  # fmt: skip
     parser.add_argument("--category", action="append", default=[], help="of a lock: take this category (default main)")
-    parser.add_argument("--platform", help="solve for this platform instead of CONDA_SUBDIR or this machine's")
     parser.add_argument("-d", "--dry-run", action="store_true", help="only say what would be done")
     parser.add_argument("--no-deps", action="store_true", help="the packages asked for, without their dependencies")
     parser.add_argument("--only-deps", action="store_true", help="the dependencies, without the packages asked for")
@@ -142,5 +141,19 @@ def _solving(parser: argparse.ArgumentParser, command: str) -> None:
         parser.add_argument("--no-pin", action="store_true", help="disregard conda-meta/pinned")
         parser.add_argument("--no-py-pin", action="store_true", help="let the minor version of Python change")
         parser.add_argument("--freeze-installed", action="store_true", help="change no installed package at all")
+        parser.add_argument("--allow-downgrade", action="store_true", help=argparse.SUPPRESS)  # as always here
     if command == "update":
         parser.add_argument("-a", "--all", action="store_true", help="update every package")
+
+
+def _searching(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("specs", nargs="+", metavar="SPEC", help="match specs, for example 'numpy ==2.1.0 py313h1_0'")
+    _asking(parser)
+
+
+def _asking(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c", "--channel", action="append", default=[], help="a channel's URL, path or name; repeatable"
+    )
+    parser.add_argument("--override-channels", action="store_true", help="only these channels, none from a file")
+    parser.add_argument("--platform", help="this platform instead of CONDA_SUBDIR or this machine's")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from peel.errors import ArtifactError
 from peel.model.oci import BaseImage, Descriptor
-from peel.model.oci_parse import parse_config, parse_manifest
+from peel.model.oci_parse import manifest_type, parse_config, parse_manifest
 from peel.model.values import Digest
 from peel.store.blobs import DOCUMENT_LIMIT, Blobs, hash_of
 
@@ -53,7 +53,7 @@ def _parse(raw: bytes, blobs: Blobs, origin: str) -> BaseImage:
             f"{origin} contradicts itself: {len(manifest.layers)} layers, {len(config.diff_ids)} diff ids",
             hint="the image is broken; use another base",
         )
-    return BaseImage(raw, config, manifest.layers)
+    return BaseImage(raw, config, manifest.layers, manifest_type(raw, origin))
 
 
 def _take_over(path: Path, blob: Descriptor, blobs: Blobs, origin: str) -> None:

@@ -18,10 +18,15 @@ from peel.model.declaration import EnvironmentSpec, ImageDeclaration, PayloadDec
 from peel.model.declared import Declared, resolve
 from peel.model.locked import LockSet, join
 from peel.model.lockset import FILES, LOCK_FILE, RECORD_FILE, ImageLock, Record, environment_lock_file
-from peel.model.values import ImageRef, is_name
+from peel.model.patch_document import PATCHES, DeclaredPatch, FileDemand, PatchDeclaration
+from peel.model.settings import SETTINGS, CatalogueSettings
+from peel.model.values import Digest, ImageRef, is_name
 from peel.store.documents import load, parse_plain, read_text, to_json
 from peel.store.files import write_whole, writing
 from peel.store.locks import hold_directory
+
+_NO_IMAGES: Final = ("menu", SETTINGS)
+"""What documents beside the images' are called."""
 
 _TORN: Final = "the lock set has lost a file: take it from version control, or lock again"
 _T = TypeVar("_T", bound=BaseModel)
@@ -34,6 +39,11 @@ def _is_small(path: Path) -> bool:
     return path.is_file() and path.stat().st_size <= MOST_PATCHED
 
 
+def is_catalogue(root: Path) -> bool:
+    """Whether a directory is a catalogue: whether it holds ``envs/`` or ``lockfiles/``."""
+    return (root / "envs").is_dir() or (root / "lockfiles").is_dir()
+
+
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """A directory that holds ``envs/`` and ``lockfiles/``."""
@@ -43,7 +53,7 @@ class Catalogue:
     @classmethod
     def open(cls, root: Path) -> Catalogue:
         """The catalogue in this directory. Raises UsageError when there is none."""
-        if not (root / "envs").is_dir() and not (root / "lockfiles").is_dir():
+        if not is_catalogue(root):
             raise UsageError(
                 f"{root} is no catalogue: it has neither envs/ nor lockfiles/",
                 hint="name one with -C DIR, or make one with peel demo DIR",
@@ -52,9 +62,16 @@ class Catalogue:
 
     def images(self) -> Sequence[str]:
         """The names of all images, declared or locked."""
-        declared = {path.stem for path in (self.root / "envs").glob("*.yaml") if path.stem != "menu"}
+        declared = {path.stem for path in (self.root / "envs").glob("*.yaml") if path.stem not in _NO_IMAGES}
         locked = {path.parent.parent.name for path in self.root.glob(f"lockfiles/*/*/{LOCK_FILE}")}
         return sorted(name for name in declared | locked if is_name(name))
+
+    def settings(self) -> CatalogueSettings:
+        """``envs/settings.yaml``, or what holds where there is none. Raises DocumentError naming line and key."""
+        origin = f"envs/{SETTINGS}.yaml"
+        if not (self.root / origin).exists():
+            return CatalogueSettings(schema=1)
+        return self._load(origin, CatalogueSettings)
 
     def tags(self, image: str) -> Sequence[str]:
         """The tags that an image is locked under."""
@@ -93,6 +110,63 @@ class Catalogue:
 
     def _environment(self, place: str) -> EnvironmentSpec:
         return self._load(f"envs/{place}", EnvironmentSpec)
+
+    def patches(self) -> Sequence[str]:
+        """The names of all declared patches."""
+        return sorted(path.stem for path in (self.root / PATCHES).glob("*.yaml") if is_name(path.stem))
+
+    def patch(self, named: str) -> DeclaredPatch:
+        """A patch by its name, its file's name or its path beneath ``envs/patches``, with the bytes of its files.
+
+        Raises DocumentError naming file and key: no such patch, a bad document, a file that is missing, too large, not
+        what its sha256 says, or that a link has outside the catalogue.
+        """
+        name = self._patch_name(named)
+        origin = f"{PATCHES}/{name}.yaml"
+        path = self._inside(origin)
+        if not path.is_file():
+            near = difflib.get_close_matches(name, self.patches(), n=1)
+            known = f"did you mean {near[0]!r}?" if near else "there is " + (", ".join(self.patches()) or "none")
+            raise DocumentError(f"{origin}: no such file: patch {name!r} is not declared", hint=known)
+        declaration = self._load(origin, PatchDeclaration)
+        contents = {file.path: self._patch_file(origin, file) for file in declaration.files}
+        return DeclaredPatch(name, declaration, Digest.of(path.read_bytes()).hex, contents)
+
+    def _patch_name(self, named: str) -> str:
+        """The name of a patch. Raises DocumentError for a path elsewhere, or what cannot be a name."""
+        path = Path(named)
+        if len(path.parts) > 1:
+            places = {os.path.realpath(base / path.parent) for base in (Path(), self.root)}
+            if os.path.realpath(self.root / PATCHES) not in places:
+                raise DocumentError(f"{named}: is not beneath {PATCHES}/", hint=f"put the patch into {PATCHES}/")
+        name = path.name.removesuffix(".yaml")
+        if not is_name(name):
+            raise DocumentError(
+                f"not a patch's name: {name[:80]!r}", hint="lower-case letters and digits, parted by . _ or -"
+            )
+        return name
+
+    def _patch_file(self, origin: str, file: FileDemand) -> bytes:
+        """The bytes that a patch brings for one path."""
+        source = f"{PATCHES}/{file.source}"
+        path = self._inside(source)
+        if not path.is_file():
+            raise DocumentError(f"{origin}: files: {file.path}: {source}: no such file")
+        if not _is_small(path):
+            raise DocumentError(
+                f"{origin}: files: {file.path}: {source} is larger than {MOST_PATCHED >> 20} MiB",
+                hint="make a package of it: a patch brings small files",
+            )
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DocumentError(f"{source}: cannot be read: {error.strerror}") from None
+        if file.sha256 not in {None, Digest.of(data).hex}:
+            raise DocumentError(
+                f"{origin}: files: {file.path}: {source} has sha256 {Digest.of(data).hex}, not {file.sha256}",
+                hint="the file was changed after the patch was written: take it from version control",
+            )
+        return data
 
     def has_lock(self, ref: ImageRef) -> bool:
         """Whether this tag is locked."""

@@ -116,6 +116,35 @@ def complete(
     return tuple(fetching.found[file] for file in files)
 
 
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What came of trying: what is in the store now, and why the rest is not, without secrets."""
+
+    found: Mapping[Artifact | Unpinned, Pinned]
+    failed: Mapping[Artifact | Unpinned, str]
+
+
+def attempt(
+    wanted: Sequence[Artifact | Unpinned],
+    blobs: Blobs,
+    work: Path,
+    *,
+    progress: FetchProgress | None = None,
+    settings: FetchSettings | None = None,
+) -> Attempted:
+    """Fetch what can be had; what cannot be is told of, not raised. Raises ToolError when the disk refuses."""
+    there = {a: _pinned(a, blobs) for a in wanted if isinstance(a, Artifact) and blobs.has(a.digest)}
+    rest = [each for each in dict.fromkeys(wanted) if each not in there]
+    fetching = _Fetching(rest, blobs, work, progress or Silent(), settings or FetchSettings())
+    _run_through(fetching)
+    failed = {each: redact(error.what) for each, error in fetching.failed.items()}
+    return Attempted({**there, **fetching.found}, failed)
+
+
+def _pinned(artifact: Artifact, blobs: Blobs) -> Pinned:
+    return Pinned(artifact.digest, blobs.path(artifact.digest).stat().st_size)
+
+
 @dataclass(slots=True)
 class _Fetching:
     """One run: what is wanted, and what has become of it so far."""
@@ -187,6 +216,12 @@ class _Fetching:
 
 
 def _run(fetching: _Fetching) -> None:
+    _run_through(fetching)
+    if fetching.failed:
+        raise _failure(fetching.failed)
+
+
+def _run_through(fetching: _Fetching) -> None:
     if not fetching.wanted:
         return
     sizes = [wanted.size for wanted in fetching.wanted]
@@ -194,8 +229,6 @@ def _run(fetching: _Fetching) -> None:
     fetching.left = sum(known)
     fetching.progress.started(len(sizes), fetching.left if len(known) == len(sizes) else None)
     asyncio.run(fetching.run())
-    if fetching.failed:
-        raise _failure(fetching.failed)
 
 
 def _check(wanted: _Wanted, received: Received, *, tell: bool) -> None:

@@ -6,16 +6,17 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from peel.errors import ArtifactError, PeelError, UsageError
 from peel.model.oci import REF_NAME, Descriptor, Index, Manifest
-from peel.model.oci_parse import parse_index, parse_manifest
-from peel.model.values import Platform, canonical_json
+from peel.model.oci_parse import parse_blobs, parse_index, parse_manifest
+from peel.model.values import Digest, Platform, canonical_json
 from peel.store.blobs import DOCUMENT_LIMIT, Blobs
-from peel.store.files import write_whole, writing
+from peel.store.files import settle, write_whole, writing
 from peel.store.locks import hold
 
 _MARKER: Final = "oci-layout"
@@ -81,6 +82,15 @@ def _set_reference(root: Path, name: str, descriptor: Descriptor, platform: Plat
     write_whole(root / "index.json", canonical_json(index))
 
 
+def drop_references(root: Path, names: Collection[str]) -> None:
+    """Let these names stand for nothing any more; the blobs stay."""
+    with _locked(root):
+        read_index(root)  # so that what follows can trust its shape
+        index = json.loads(_read_index(root))
+        index["manifests"] = [o for o in index["manifests"] if (o.get("annotations") or {}).get(REF_NAME) not in names]
+        write_whole(root / "index.json", canonical_json(index))
+
+
 def export_layout(blobs: Blobs, manifest: Descriptor, directory: Path, tag: str) -> None:
     """Hand an image out: ``directory`` becomes, or stays, a layout in which ``tag`` is this image.
 
@@ -88,16 +98,46 @@ def export_layout(blobs: Blobs, manifest: Descriptor, directory: Path, tag: str)
     that nothing else there needs. Raises UsageError for a directory that holds other things, ArtifactError when the
     store lacks a blob, ToolError when the disk refuses.
     """
+    wanted = needed_blobs(blobs, manifest)
+
+    def put(there: Blobs) -> Iterator[Path]:
+        for blob in wanted:
+            if not _has_whole(there, blob):
+                yield there.path(blob.digest)
+                _hand_out(blobs, blob, there.path(blob.digest))
+
+    refuse_store(directory, blobs)
+    extend_layout(directory, manifest, tag, put, needed=sum(blob.size for blob in wanted))
+
+
+def refuse_store(directory: Path, blobs: Blobs) -> None:
+    """Raise UsageError for the directory that the blobs are to come from."""
     if directory.resolve() == blobs.root.resolve():
         raise UsageError(f"{directory} is the store itself", hint="name a new or empty directory")
-    wanted = needed_blobs(blobs, manifest)
+
+
+def extend_layout(
+    directory: Path, manifest: Descriptor, tag: str, put: Callable[[Blobs], Iterator[Path]], *, needed: int
+) -> None:
+    """Let ``tag`` be this manifest in a layout, which is made when missing, once ``put`` has put its blobs there.
+
+    ``put`` yields the path of every blob that it is about to add, so that a failure can take them away again;
+    ``needed`` is how many bytes they have. What had the tag goes, with the blobs that nothing else there needs.
+    Raises UsageError for a directory that holds other things, ToolError when the disk refuses.
+    """
     open_layout(directory)
+    added: list[Path] = []
     with _locked(directory):  # from first to last: else another export would drop blobs that nothing names yet
-        with writing(directory, needed=sum(blob.size for blob in wanted)):
-            for blob in wanted:
-                _hand_out(blobs, blob, Blobs(directory).path(blob.digest))
-        before = references(directory, tag)
-        _set_reference(directory, tag, manifest)
+        try:
+            with writing(directory, needed=needed):
+                for path in put(Blobs(directory)):
+                    added.append(path)  # noqa: PERF402 - one by one: what came before a failure counts
+            before = references(directory, tag)
+            _set_reference(directory, tag, manifest)
+        except BaseException:
+            for path in added:
+                path.unlink(missing_ok=True)
+            raise
         _drop_unneeded(directory, before)
 
 
@@ -107,12 +147,35 @@ def needed_blobs(blobs: Blobs, manifest: Descriptor) -> tuple[Descriptor, ...]:
     return (*found.layers, found.config, manifest)
 
 
+def reachable(blobs: Blobs, manifests: Iterable[Digest]) -> set[Digest]:
+    """All that manifests and indexes need, themselves included, of whatever kind they are.
+
+    Raises ArtifactError when one of them is missing or cannot be read.
+    """
+    wanted, read, found = list(manifests), set[Digest](), set[Digest]()
+    while wanted:
+        digest = wanted.pop()
+        if digest not in read:
+            needed, named = parse_blobs(blobs.read(digest), f"manifest {digest}")
+            read.add(digest)
+            found.update(blob.digest for blob in needed)
+            wanted += [manifest.digest for manifest in named]
+    return found | read
+
+
+def _has_whole(blobs: Blobs, blob: Descriptor) -> bool:
+    path = blobs.path(blob.digest)
+    return path.is_file() and path.stat().st_size == blob.size
+
+
 def _hand_out(blobs: Blobs, blob: Descriptor, target: Path) -> None:
-    source = blobs.path(blob.digest)
-    if not source.is_file() or source.stat().st_size != blob.size:
+    if not _has_whole(blobs, blob):
         raise ArtifactError(f"the store's blob {blob.digest} is missing or cut short", hint="build the image again")
-    if target.exists() and target.stat().st_size == blob.size:
-        return
+    link_or_copy(blobs.path(blob.digest), target)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Let a blob be had under another name too, instead of what may be there: a hard link where the disk allows it."""
     target.unlink(missing_ok=True)
     try:
         target.hardlink_to(source)
@@ -125,7 +188,8 @@ def _copy(source: Path, target: Path) -> None:
     os.close(handle)
     try:
         shutil.copyfile(source, name)
-        Path(name).chmod(0o444)
+        with Path(name).open("rb") as file:
+            settle(file.fileno(), 0o444)
         Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -136,10 +200,8 @@ def _drop_unneeded(directory: Path, before: Index) -> None:
     """Remove the blobs that only replaced images needed; where that is not certain, keep them."""
     there = Blobs(directory)
     with suppress(PeelError, OSError):
-        needed = {
-            blob.digest for entry in read_index(directory).entries for blob in needed_blobs(there, entry.manifest)
-        }
-        dropped = {blob.digest for entry in before.entries for blob in needed_blobs(there, entry.manifest)}
+        needed = reachable(there, [entry.manifest.digest for entry in read_index(directory).entries])
+        dropped = reachable(there, [entry.manifest.digest for entry in before.entries])
         for digest in sorted(dropped - needed):
             there.path(digest).unlink(missing_ok=True)
 

@@ -26,16 +26,42 @@ def hold(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None
 
     ``waiting`` is called once when another holds it. The wait has no end but an interrupt.
     """
-    with writing(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
+    with _lock_file(path) as descriptor:
         if not _try(descriptor):
             if waiting is not None:
                 waiting()
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _lock_file(path: Path) -> Iterator[int]:
+    with writing(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def share(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold a file's lock beside others that share it; wait, as ``hold`` does, for one who holds it alone."""
+    with _lock_file(path) as descriptor:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is not None:
+                waiting()
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def hold_if_free(path: Path) -> Iterator[bool]:
+    """Hold a file's lock alone, unless another holds or shares it; says whether it is held."""
+    with _lock_file(path) as descriptor:
+        yield _try(descriptor)
 
 
 @contextmanager

@@ -5,8 +5,9 @@ It is an OCI image layout; beside the blobs it knows which layer was made for wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,9 @@ from peel.store import locks
 from peel.store.blobs import Blobs
 from peel.store.files import write_whole, writing
 from peel.store.layout import make_layout, references, set_reference
+
+_IN_USE: Final = "in-use"
+"""The file that every run shares a lock of for as long as it uses the store."""
 
 STORE_FORMAT: Final = 1
 """Raised when an older peel could no longer use the store."""
@@ -58,6 +62,7 @@ class Store:
         with writing(self.root):
             for name in ("layers", "locks", "tmp"):
                 (self.root / name).mkdir(exist_ok=True)
+            (self.root / _IN_USE).touch()
 
     def layer(self, key: Digest) -> LayerRecord | None:
         """The layer made for this key; None also when its record or its blob does not hold up."""
@@ -97,6 +102,38 @@ class Store:
     def lock(self, name: str, waiting: Callable[[], None] | None = None) -> AbstractContextManager[None]:
         """Hold a name alone among all who use the store; ``waiting`` is called once if another holds it."""
         return locks.hold(self.root / "locks" / quote(name, safe=""), waiting)
+
+    def using(self, waiting: Callable[[], None] | None = None) -> AbstractContextManager[None]:
+        """Keep the store from being freed of anything, beside others; ``waiting`` is called once if it just is."""
+        return locks.share(self.root / _IN_USE, waiting)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Use the store while nobody else does. Raises ToolError when somebody does."""
+        with locks.hold_if_free(self.root / _IN_USE) as held:
+            if not held:
+                raise ToolError(
+                    f"the store {self.root} is in use by another run of peel",
+                    hint="wait until it has ended, or end it; --dry-run may run beside others",
+                )
+            yield
+
+    def remember_catalogue(self, root: Path) -> None:
+        """Let this catalogue's lock sets keep what they need when the store is freed."""
+        path = os.fsencode(os.path.realpath(root))
+        if not (file := self._remembered(path)).exists():
+            write_whole(file, path)
+
+    def catalogues(self) -> Sequence[Path]:
+        """The catalogues that were remembered, whether or not they are still there."""
+        return sorted(Path(os.fsdecode(file.read_bytes())) for file in self._remembered(b"").parent.glob("[0-9a-f]*"))
+
+    def forget_catalogue(self, root: Path) -> None:
+        """Remember a catalogue no longer."""
+        self._remembered(os.fsencode(root)).unlink(missing_ok=True)
+
+    def _remembered(self, path: bytes) -> Path:
+        return self.root / "catalogues" / Digest.of(path).hex
 
     def _record(self, key: Digest) -> Path:
         return self.root / "layers" / f"{key.hex}.json"

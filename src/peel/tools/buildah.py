@@ -5,6 +5,7 @@ What comes from documents is always one argv item of its own; nothing here goes 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -205,6 +206,27 @@ def import_layout(storage: Storage, layout: Path, tag: str | None, name: str) ->
 def load(layout: Path, tag: str | None, name: str) -> str:
     """Import an image into the machine's own storage, for buildah and podman; as ``import_layout`` otherwise."""
     return import_layout(Storage(), layout, tag, name)
+
+
+class StoredImage(NamedTuple):
+    """A name of an image in a storage, and how large buildah says the image is, for people."""
+
+    name: str
+    size: str
+
+
+def list_images(storage: Storage) -> Sequence[StoredImage]:
+    """Every name of every image in a storage, sorted. Raises ToolError when buildah fails."""
+    try:
+        listed = json.loads(_run(storage, "images", "--json").stdout or b"[]") or []
+        return sorted(StoredImage(str(name), str(image["size"])) for image in listed for name in image["names"] or ())
+    except (ValueError, KeyError, TypeError):
+        raise ToolError("buildah does not say which images there are", hint="run `buildah images --json`") from None
+
+
+def remove_image(storage: Storage, name: str) -> None:
+    """Take a name from an image, and remove it with its last one. Raises ToolError when buildah fails."""
+    _run(storage, "rmi", name)
 
 
 def image_id(storage: Storage, name: str) -> str:

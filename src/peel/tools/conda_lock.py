@@ -18,14 +18,27 @@ from peel.errors import ArtifactError, DocumentError, ToolError
 from peel.model.declared import DeclaredEnvironment
 from peel.model.secrets import redact
 from peel.tools import process
-from peel.tools.micromamba import Solver
+from peel.tools.micromamba import Solver, virtual_packages
 
 _ENVIRONMENT = "environment.yml"
 _LOCK = "conda-lock.yml"
 _NOISE = re.compile(r"\s*$|(INFO|WARNING|DEBUG):|Locking dependencies|The above exception |During handling of ")
 _SPEC_NAME = re.compile(r"(?:[^\s:]+::)?([\w.-]+)")
 _BAD_SPEC = re.compile(r"InvalidMatchSpec: Invalid spec '([^']*)': (.*)")
+_NO_WHEELS = re.compile(r"^.*(?:version solving failed|doesn't match any versions).*$", re.MULTILINE)
 _EXPLAINED = re.compile(r'"solver_problems":\s*(\[.*?\])\s*[,}]', re.DOTALL)
+
+
+class NoWheelsError(DocumentError):
+    """No wheels satisfy the pip section; ``explanation`` is the solver's own, a line each."""
+
+    def __init__(self, environment: str, explanation: Sequence[str]) -> None:
+        told = "".join(f"\n  {line}" for line in explanation)
+        super().__init__(
+            f"no wheels satisfy the pip section of the environment {environment!r}; conda-lock says:{told}",
+            hint="loosen the requirement that it names, or name an index that has the wheel",
+        )
+        self.explanation = tuple(explanation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +129,7 @@ def write_inputs(request: Request, directory: Path) -> None:
     _write(directory / _ENVIRONMENT, spec)
     _write(
         directory / "virtual-packages.yml",
-        {"subdirs": {p: {"packages": _virtual(p, v)} for p, v in request.glibc.items()}},
+        {"subdirs": {p: {"packages": virtual_packages(p, v)} for p, v in request.glibc.items()}},
     )
     _write(directory / "names.json", {})
     if request.locked is not None:
@@ -127,12 +140,6 @@ def _not_asked_for(request: Request) -> Sequence[str]:
     """Packages to update that nobody asked for by name: conda-lock updates only what its spec names."""
     named = {found[1].lower() for spec in request.environment.dependencies if (found := _SPEC_NAME.match(spec))}
     return [name for name in request.update if name not in named]
-
-
-def _virtual(platform: str, glibc: str) -> Mapping[str, str]:
-    machine = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}.get(platform, platform.removeprefix("linux-"))
-    # a container runs on whatever kernel there is: ask for no more than what the oldest supported ones have
-    return {"__unix": "0", "__linux": "4.18", "__glibc": glibc, "__archspec": f"1 {machine}"}
 
 
 def _write(path: Path, data: Any) -> None:
@@ -152,10 +159,18 @@ def _failure(environment: DeclaredEnvironment, command: process.Command, done: p
             f"environment {environment.name!r}: {refused[1]!r} is no package spec: {refused[2].strip()}",
             hint="write NAME, NAME VERSION or NAME >=VERSION, as conda has them",
         )
+    if _NO_WHEELS.search(said):
+        return NoWheelsError(environment.name, [redact(line) for line in _about_wheels(reasons(said))])
     if critical := _critical(said):
         message, hint = critical
         return ArtifactError(f"the environment {environment.name!r} cannot be solved: {message}", hint=hint)
     return process.failure(command, process.Completed(done.status, b"", "\n".join(reasons(said)).encode()))
+
+
+def _about_wheels(lines: Sequence[str]) -> Sequence[str]:
+    """The solver's reasons, said once: it prints them with its error, and again for a log."""
+    plain = [line.strip().rpartition("SolverProblemError: ")[2] for line in lines if line.strip()]
+    return list(dict.fromkeys(plain))
 
 
 def _critical(said: str) -> tuple[str, str] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -37,6 +38,13 @@ class Solver:
     def title(self) -> str:
         """What people call it."""
         return f"{self.program} {self.version}"
+
+
+def virtual_packages(platform: str, glibc: str) -> Mapping[str, str]:
+    """What a container of this platform and glibc gives a solve, by name."""
+    machine = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}.get(platform, platform.removeprefix("linux-"))
+    # a container runs on whatever kernel there is: ask for no more than what the oldest supported ones have
+    return {"__unix": "0", "__linux": "4.18", "__glibc": glibc, "__archspec": f"1 {machine}"}
 
 
 def find_solver(named: Path | None = None, *, variable: str | None = None) -> Solver:

@@ -35,6 +35,10 @@ _POLL_SECONDS = 0.2
 _LAST_LINES = 20
 
 
+class OutOfTimeError(ToolError):
+    """A program took longer than it may."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """A program to run: its argv, its whole environment, and where."""
@@ -87,7 +91,7 @@ def run(command: Command, *, check: bool = True, timeout: float | None = None) -
         try:
             stdout, stderr = child.communicate(command.stdin, timeout=timeout)
         except subprocess.TimeoutExpired:
-            raise ToolError(f"{command.argv[0]} did not end within {timeout:g} s: {command}") from None
+            raise OutOfTimeError(f"{command.argv[0]} did not end within {timeout:g} s: {command}") from None
     done = Completed(child.returncode, stdout, stderr)
     if check and done.status != 0:
         raise failure(command, done)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -91,9 +91,12 @@ def run_demo(directory: Path, *, online: bool, build: Build, progress: Progress)
 
 
 def _run(directory: Path, *, online: bool, build: Build, progress: Progress, began: float) -> Demo:
-    with _sources(directory, progress) if not online else _online() as sources:
+    with ExitStack() as held:
+        sources = held.enter_context(_sources(directory, progress) if not online else _online())
         write_catalogue(directory, sources, image=REF.image)
         catalogue, store = Catalogue.open(directory), Store(directory / "store")
+        held.enter_context(store.using())
+        store.remember_catalogue(directory)
         conda_lock = CondaLock(find_solver(variable=os.environ.get("PEEL_MICROMAMBA")), secrets={})
         lock_image(
             REF, catalogue=catalogue, store=store, conda_lock=conda_lock, options=LockOptions(), progress=progress

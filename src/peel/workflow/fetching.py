@@ -9,7 +9,7 @@ from typing import Final
 from peel.errors import ArtifactError
 from peel.model.progress import Advance, Progress
 from peel.store.archives import Archive, take_from
-from peel.store.fetch import Artifact, Pinned, Unpinned, complete, fetch
+from peel.store.fetch import Artifact, Attempted, Pinned, Unpinned, attempt, complete, fetch
 from peel.store.store import Store
 from peel.store.transport import FetchSettings
 
@@ -47,8 +47,7 @@ class _Bar:
 
 def fetch_artifacts(artifacts: Sequence[Artifact], store: Store, sources: Sources, progress: Progress) -> None:
     """Have every artifact in the store. Raises as ``store.fetch.fetch`` does, and ArtifactError without a network."""
-    take_from(sources.archives, [(artifact.digest, artifact.name) for artifact in artifacts], store.blobs)
-    missing = [artifact for artifact in artifacts if not store.blobs.has(artifact.digest)]
+    missing = _take_archived([a for a in artifacts if not store.blobs.has(a.digest)], store, sources, progress)
     if not missing:
         return
     if not sources.network:
@@ -56,6 +55,19 @@ def fetch_artifacts(artifacts: Sequence[Artifact], store: Store, sources: Source
     total = sum(artifact.size or 0 for artifact in missing) or None
     with store.work() as work, progress.bar(f"fetching {_artifacts(len(missing))}", total, "bytes") as advance:
         fetch(missing, store.blobs, work, progress=_Bar(advance), settings=FetchSettings(variables=sources.variables))
+
+
+def _take_archived(
+    artifacts: Sequence[Artifact], store: Store, sources: Sources, progress: Progress
+) -> Sequence[Artifact]:
+    """Have what archives hold of these; says which they do not."""
+    if not artifacts or not sources.archives:
+        return artifacts
+    wanted = [(artifact.digest, artifact.name) for artifact in artifacts]
+    total = sum(artifact.size or 0 for artifact in artifacts) or None
+    with progress.bar(f"looking for {_artifacts(len(wanted))} in archives", total, "bytes") as advance:
+        take_from(sources.archives, wanted, store.blobs, advance=advance)
+    return [artifact for artifact in artifacts if not store.blobs.has(artifact.digest)]
 
 
 def complete_artifacts(
@@ -69,6 +81,38 @@ def complete_artifacts(
         return complete(
             files, store.blobs, work, progress=_Bar(advance), settings=FetchSettings(variables=sources.variables)
         )
+
+
+def attempt_artifacts(
+    wanted: Sequence[Artifact | Unpinned], store: Store, sources: Sources, progress: Progress
+) -> Attempted:
+    """Have what can be had of these, from archives and then the network; and say why the rest cannot.
+
+    Raises ArtifactError for an archive that holds other bytes, ToolError when the disk refuses.
+    """
+    _take_archived([a for a in wanted if isinstance(a, Artifact) and not store.blobs.has(a.digest)], store, sources,
+                   progress)  # fmt: skip
+    lacking = sum(not (isinstance(each, Artifact) and store.blobs.has(each.digest)) for each in wanted)
+    settings = FetchSettings(variables=sources.variables)
+    with store.work() as work, progress.bar(f"fetching {_artifacts(lacking)}", lacking, "items") as advance:
+        return attempt(wanted, store.blobs, work, progress=_Counted(advance), settings=settings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What the store tells, as a bar of files understands it: of many, the sizes are not known."""
+
+    advance: Advance
+
+    def started(self, count: int, total: int | None) -> None:
+        """The bar knows its size already."""
+
+    def advanced(self, size: int) -> None:
+        """Bytes do not count."""
+
+    def finished(self, name: str) -> None:  # noqa: ARG002
+        """A file moves the bar."""
+        self.advance(1)
 
 
 def _not_archived(missing: Sequence[Artifact]) -> ArtifactError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,13 +25,18 @@ class Contents:
 
     ``paths`` maps where each file will lie, relative to the prefix, to what identifies its contents (None where the
     package does not say). ``timestamp`` is in seconds; ``link_scripts`` have their sha256 in hexadecimal; ``room`` is
-    how many bytes the prefix may have, by the binaries that hold one.
+    how many bytes the prefix may have, by the binaries that hold one. ``dist`` is what the package calls itself,
+    ``NAME-VERSION-BUILD`` or of a wheel ``NAME-VERSION``, and ``depends`` what it says it needs. ``for_python`` says
+    whether its files are others for another Python.
     """
 
     paths: Mapping[str, str | None]
     timestamp: int | None = None
     link_scripts: Mapping[str, str] = field(default_factory=dict)
     room: Mapping[str, int] = field(default_factory=dict)
+    dist: str = ""
+    depends: tuple[str, ...] = ()
+    for_python: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +65,22 @@ def inspect_packages(
     inspected = {}
     with progress.bar("reading packages", count, "items") as advance:
         for place, found in wanted.items():
-            python = _python_of(found)
+            python = python_of(found)
             inspected[place] = [_inspect(package, digests[package.url], python, store, advance) for package in found]
     return inspected
+
+
+def read_packages(
+    packages: Sequence[CondaLockPackage],
+    python: PythonVersion | None,
+    store: Store,
+    sources: Sources,
+    progress: Progress,
+) -> Sequence[Inspected]:
+    """Fetch and read packages as they are with this Python. Raises ArtifactError for all that fail, at once."""
+    digests = _fetch_all(packages, store, sources, progress)
+    with progress.bar("reading packages", len(packages), "items") as advance:
+        return [_inspect(package, digests[package.url], python, store, advance) for package in packages]
 
 
 def _fetch_all(
@@ -78,7 +96,8 @@ def _fetch_all(
     return {**hashed, **{package.url: found.digest for package, found in zip(unhashed, pinned, strict=True)}}
 
 
-def _python_of(packages: Sequence[CondaLockPackage]) -> PythonVersion | None:
+def python_of(packages: Iterable[CondaLockPackage]) -> PythonVersion | None:
+    """The Python that an environment of these packages has."""
     found = [package for package in packages if package.manager == "conda" and package.name == "python"]
     return PythonVersion.parse(found[0].version) if found else None
 
@@ -96,7 +115,10 @@ def _inspect(
 def _read_conda(archive: Path, file_name: str, python: PythonVersion | None) -> Contents:
     facts = read_facts(archive, file_name)
     room = {path.path: path.room for path in facts.paths if path.room is not None}
-    return Contents(installed_paths(facts, python), facts.timestamp, dict(facts.link_scripts), room)
+    dist = f"{facts.name}-{facts.version}-{facts.build}"
+    paths = installed_paths(facts, python)
+    for_python = facts.noarch == "python"
+    return Contents(paths, facts.timestamp, dict(facts.link_scripts), room, dist, facts.depends, for_python)
 
 
 def _read_wheel(archive: Path, file_name: str, python: PythonVersion | None) -> Contents:
@@ -105,7 +127,8 @@ def _read_wheel(archive: Path, file_name: str, python: PythonVersion | None) -> 
             f"{file_name} is a wheel, but the environment has no conda python", hint="add python to its dependencies"
         )
     facts = read_wheel_facts(archive, file_name)
-    return Contents(installed_wheel_paths(facts, python))
+    dist = f"{facts.name}-{facts.version}"
+    return Contents(installed_wheel_paths(facts, python), dist=dist, depends=facts.depends, for_python=True)
 
 
 def refuse_link_scripts(environment: DeclaredEnvironment, found: Sequence[Inspected], origin: str) -> None:

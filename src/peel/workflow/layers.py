@@ -6,46 +6,30 @@ threads: reading, hashing and compressing all leave the interpreter to others.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import stat
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import (
-    BrokenExecutor,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    as_completed,
-)
-from contextlib import contextmanager
+from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, assert_never
 
-from peel.errors import DocumentError, ToolError
 from peel.layers import bytecode
 from peel.layers.blob import LayerBlob, write_blob
 from peel.layers.bytecode import Compiled, Refused
-from peel.layers.compress import Compression
-from peel.layers.link import link_conda
+from peel.layers.compress import Compression, compression_here
 from peel.layers.tar import canonical
-from peel.layers.wheel import link_wheel
 from peel.model.entry import Entry
-from peel.model.locked import Package
 from peel.model.oci import BaseImage, Descriptor
-from peel.model.plan import EnvironmentLayer, GlueLayer, Interpreter, LayerStep, Plan, compression_of, layer_key
+from peel.model.plan import EnvironmentLayer, GlueLayer, LayerStep, PatchLayer, Plan, compression_of, layer_key
 from peel.model.progress import Progress
-from peel.model.values import Digest, PythonVersion
+from peel.model.values import Digest
 from peel.store.fetch import Artifact
 from peel.store.store import LayerRecord, Store
 from peel.tools.buildah import Buildah, Volume
-from peel.tools.process import INTERRUPTS
 from peel.workflow.containers import import_base
 from peel.workflow.fetching import Sources, fetch_artifacts
+from peel.workflow.linking import Installation, Installed, installation_for, installation_of, link_package
+from peel.workflow.pools import linkers, process_count, writers
 
 LayerMaker = Callable[[Plan, Sequence[LayerStep], BaseImage], None]
 """Makes layers and leaves them in the store, each under its key."""
@@ -56,20 +40,25 @@ _OUT: Final = "/run/peel/bytecode"
 
 _MOST_NAMED: Final = 3
 
-_MOST_PROCESSES: Final = 4
-"""Each takes some 50 MiB while it links, and a whole build is to stay below 512 MiB (docs/benchmarks.md)."""
-
-_WRITERS: Final = 2
-"""How many layers are written at once: while one is read, another is compressed."""
-
 _THREADS: Final = 2
 """With which each writer compresses: enough for one to use both cores on the last, large layer."""
 
-_Linked = Mapping[str, tuple[Entry, ...]]
-"""By archive's file name, the entries of each linked package."""
 
-_Linking = Mapping[Future[tuple[Entry, ...]], str]
-"""The file name of the archive that each task links."""
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Layers that are ready together, and what is to be installed for them."""
+
+    steps: tuple[LayerStep, ...]
+    wanted: tuple[Installation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Linking:
+    """An installation that has begun: where, and the file name of the archive that each task links."""
+
+    wanted: Installation
+    work: Path
+    tasks: Mapping[Future[tuple[Entry, ...]], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,66 +72,64 @@ class Workshop:
 
     def make(self, plan: Plan, missing: Sequence[LayerStep], base: BaseImage) -> None:
         """Make these layers of a plan. A LayerMaker."""
-        layers = [step for step in missing if isinstance(step, EnvironmentLayer)]
-        fetch_artifacts(_artifacts(layers), self.store, self.sources, self.progress)
-        with self.store.work() as work, _pool() as pool, _writers() as writers:
-            writing = [
-                self._write(writers, plan, step, step.entries, work) for step in missing if isinstance(step, GlueLayer)
-            ]
+        batches = list(_batches(missing))
+        fetch_artifacts(_artifacts(batches), self.store, self.sources, self.progress)
+        with self.store.work() as work, linkers() as processes, writers() as threads:
             # All at once, so that one environment is linked, or written, while another one compiles.
-            places = [(steps, work / str(number)) for number, steps in enumerate(_by_environment(layers))]
-            linking = [self._link(pool, steps, place) for steps, place in places]
-            for (steps, place), tasks in zip(places, linking, strict=True):
-                linked = self._linked(steps, tasks)
-                compiled = self._compile(steps, linked, base, place)
-                writing += [
-                    self._write(writers, plan, step, _entries_of(step, linked, compiled), work) for step in steps
-                ]
+            begun = [
+                [self._link(processes, wanted, work / f"{number}-{wanted.environment}") for wanted in batch.wanted]
+                for number, batch in enumerate(batches)
+            ]
+            writing = []
+            for batch, linking in zip(batches, begun, strict=True):
+                installed = [self._install(one, base) for one in linking]
+                ready = [(step, tuple(_entries_of(step, installed))) for step in batch.steps]
+                writing += [self._write(threads, plan, step, entries, work) for step, entries in ready]
             self._keep(writing)
 
-    def _link(self, pool: Executor, steps: Sequence[EnvironmentLayer], work: Path) -> _Linking:
-        """Begin to stage the packages of these layers, and of the Python that compiles them."""
-        packages = {package.file_name: package for package in _needed(steps)}
-        stage = work / "stage"
+    def _link(self, processes: Executor, wanted: Installation, work: Path) -> _Linking:
+        """Begin to stage the packages of an installation, and of the Python that compiles them."""
+        stage, root, python = work / "stage", wanted.prefix, wanted.python
         stage.mkdir(parents=True)
-        prefix, python = steps[0].prefix, _python(steps[0].interpreter)
         # the largest first, so that no process is left alone with one at the end
-        return {
-            pool.submit(link_package, package, self.store.blobs.path(package.digest), prefix, python, stage): name
-            for name, package in sorted(packages.items(), key=lambda item: (-item[1].size, item[0]))
+        tasks = {
+            processes.submit(link_package, package, self.store.blobs.path(package.digest), root, python, stage): name
+            for name, package in sorted(wanted.staged.items(), key=lambda item: (-item[1].size, item[0]))
         }
+        return _Linking(wanted, work, tasks)
 
-    def _linked(self, steps: Sequence[EnvironmentLayer], tasks: _Linking) -> _Linked:
-        with self.progress.bar(f"linking {steps[0].environment}", len(tasks), "items") as advance:
-            linked = {}
+    def _install(self, linking: _Linking, base: BaseImage) -> Installed:
+        """Have all of it linked, and compile what its packages bring."""
+        wanted, tasks = linking.wanted, linking.tasks
+        linked = {}
+        with self.progress.bar(f"linking {wanted.environment}", len(tasks), "items") as advance:
             for task in as_completed(tasks):
                 linked[tasks[task]] = task.result()
                 advance(1)
-        return linked
+        brought = {p.file_name: wanted.bring(p, linked[p.file_name]) for p in wanted.packages}
+        if wanted.interpreter:
+            _make_executable(linked[wanted.interpreter.package.file_name])
+        return Installed(wanted, brought, self._compile(wanted, brought, base, linking.work))
 
-    def _compile(self, steps: Sequence[EnvironmentLayer], linked: _Linked, base: BaseImage, work: Path) -> Compiled:
-        """Compile the packages of these layers."""
-        out = work / "bytecode"
+    def _compile(
+        self, wanted: Installation, brought: Mapping[str, Sequence[Entry]], base: BaseImage, work: Path
+    ) -> Compiled:
+        out, interpreter = work / "bytecode", wanted.interpreter
         out.mkdir()
-        interpreter = steps[0].interpreter
         if interpreter is None:
             return Compiled(out)
-        prefix = steps[0].prefix
         sources = {
-            package.file_name: bytecode.sources(linked[package.file_name], prefix, interpreter.version)
-            for step in steps
-            for package in step.packages
+            name: bytecode.sources(entries, wanted.prefix, interpreter.version) for name, entries in brought.items()
         }
         refused: Sequence[Refused] = ()
         if any(sources.values()):
             count = sum(len(found) for found in sources.values())
             self.progress.step(
-                f"compiling {count} files with {steps[0].environment}'s own Python {interpreter.package.version}"
+                f"compiling {count} files with {wanted.environment}'s own Python {interpreter.package.version}"
             )
             (work / "sources").write_bytes(bytecode.listing(sources))
-            _make_executable(linked[interpreter.package.file_name])
-            refused = self._run_compiler(prefix, base, work)
-            self._warn_of(refused, steps[0].environment)
+            refused = self._run_compiler(wanted.prefix, base, work)
+            self._warn_of(refused, wanted.environment)
         return Compiled(out, frozenset(source.path for source in refused))
 
     def _warn_of(self, refused: Sequence[Refused], environment: str) -> None:
@@ -154,7 +141,7 @@ class Workshop:
     def _run_compiler(self, prefix: str, base: BaseImage, work: Path) -> Sequence[Refused]:
         buildah = self.buildah()
         image = import_base(base, self.store, buildah)
-        argv = bytecode.argv(prefix=prefix, script=_SCRIPT, out=_OUT, listing=_LISTING, workers=_processes())
+        argv = bytecode.argv(prefix=prefix, script=_SCRIPT, out=_OUT, listing=_LISTING, workers=process_count())
         volumes = [
             Volume(work / "stage", prefix),
             Volume(work / "bytecode", _OUT, "rw"),
@@ -169,11 +156,11 @@ class Workshop:
         return bytecode.refused(done.text)
 
     def _write(
-        self, writers: Executor, plan: Plan, step: LayerStep, entries: Iterable[Entry], work: Path
+        self, threads: Executor, plan: Plan, step: LayerStep, entries: Sequence[Entry], work: Path
     ) -> tuple[Digest, Future[LayerBlob]]:
         key, locked = layer_key(step, plan), compression_of(step, plan)
-        compression = Compression(locked.codec, locked.library, locked.level, locked.mode)
-        return key, writers.submit(write_layer, tuple(entries), compression, work / key.hex)
+        compression = compression_here(locked.codec, locked.level)  # build_image says whether another library will do
+        return key, threads.submit(write_layer, entries, compression, work / key.hex)
 
     def _keep(self, writing: Sequence[tuple[Digest, Future[LayerBlob]]]) -> None:
         """Put layers into the store as they get ready, so that an interrupted build goes on where it was."""
@@ -187,33 +174,37 @@ class Workshop:
                 advance(1)
 
 
-def _by_environment(steps: Sequence[EnvironmentLayer]) -> Sequence[Sequence[EnvironmentLayer]]:
-    names = dict.fromkeys(step.environment for step in steps)
-    return [[step for step in steps if step.environment == name] for name in names]
+def _batches(missing: Sequence[LayerStep]) -> Iterator[_Batch]:
+    """The glue, which is at hand; then each environment, and each patch layer."""
+    yield _Batch(tuple(step for step in missing if isinstance(step, GlueLayer)))
+    layers = [step for step in missing if isinstance(step, EnvironmentLayer)]
+    for name in dict.fromkeys(step.environment for step in layers):
+        steps = tuple(step for step in layers if step.environment == name)
+        yield _Batch(steps, (installation_of(steps),))
+    for step in missing:
+        if isinstance(step, PatchLayer):
+            yield _Batch((step,), tuple(installation_for(patched) for patched in step.prefixes))
 
 
-def _artifacts(steps: Sequence[EnvironmentLayer]) -> Sequence[Artifact]:
-    packages = {package.digest: package for package in _needed(steps)}
+def _entries_of(step: LayerStep, installed: Sequence[Installed]) -> Iterator[Entry]:
+    """All that a layer holds."""
+    match step:
+        case GlueLayer():
+            yield from step.entries
+        case EnvironmentLayer():
+            yield from installed[0].entries(step.packages)
+        case PatchLayer():
+            for one, patched in zip(installed, step.prefixes, strict=True):
+                yield from one.patch_entries(patched.change.gone)
+            yield from step.entries
+        case _:
+            assert_never(step)
+
+
+def _artifacts(batches: Iterable[_Batch]) -> Sequence[Artifact]:
+    staged = (package for batch in batches for one in batch.wanted for package in one.staged.values())
+    packages = {package.digest: package for package in staged}
     return [Artifact(p.file_name, p.url, p.digest, p.size) for p in packages.values()]
-
-
-def _needed(steps: Sequence[EnvironmentLayer]) -> Iterator[Package]:
-    for step in steps:
-        yield from step.packages
-        yield from step.interpreter.closure if step.interpreter else ()
-
-
-def _python(interpreter: Interpreter | None) -> PythonVersion | None:
-    return interpreter.version if interpreter else None
-
-
-def _entries_of(step: EnvironmentLayer, linked: _Linked, compiled: Compiled) -> Iterator[Entry]:
-    """What the packages of a layer consist of, their bytecode included."""
-    for package in step.packages:
-        owned = linked[package.file_name]
-        yield from owned
-        if step.interpreter:
-            yield from bytecode.entries(compiled, owned, step.prefix, step.interpreter.version)
 
 
 def _make_executable(entries: Iterable[Entry]) -> None:
@@ -223,79 +214,6 @@ def _make_executable(entries: Iterable[Entry]) -> None:
             entry.source.chmod(0o755)
 
 
-def link_package(
-    package: Package, archive: Path, prefix: str, python: PythonVersion | None, stage: Path
-) -> tuple[Entry, ...]:
-    """Link one package, whatever it is, into a stage. Raises ArtifactError, or DocumentError for a homeless wheel."""
-    if package.manager == "conda":
-        link: Callable[..., tuple[Entry, ...]] = partial(link_conda, python=python)
-    elif python is not None:
-        link = partial(link_wheel, python=python)
-    else:
-        raise DocumentError(f"{package.file_name} is a wheel, but its environment has no python")
-    return link(
-        archive,
-        name=package.name,
-        version=package.version,
-        file_name=package.file_name,
-        digest=package.digest,
-        prefix=prefix,
-        stage=stage,
-        omit=frozenset(package.omit),
-    )
-
-
 def write_layer(entries: Sequence[Entry], compression: Compression, destination: Path) -> LayerBlob:
     """Write one layer."""
     return write_blob(canonical(entries), compression, destination, threads=_THREADS)
-
-
-def _processes() -> int:
-    """How many processes work at once: as many as may run here, but no more than a build has memory for."""
-    return min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
-
-
-@contextmanager
-def _pool() -> Iterator[Executor]:
-    """Processes that leave an interrupt to the parent, which then starts nothing more."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    pool = ProcessPoolExecutor(_processes(), mp_context=context, initializer=_belong_to_parent)
-    # an interrupt amid the start of a process would leave one that nobody waits for, and that complains
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
-    try:
-        pool.submit(os.getpid).result()
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        yield pool
-    except BrokenExecutor:
-        raise ToolError(
-            "a process that was making layers was killed",
-            hint="most often by the kernel, for want of memory: dmesg says so; free some, and build again",
-        ) from None
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _writers() -> Iterator[Executor]:
-    """Threads that write layers; on an interrupt, none begins another."""
-    writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="writer")
-    try:
-        yield writers
-    finally:
-        writers.shutdown(wait=True, cancel_futures=True)
-
-
-def _belong_to_parent() -> None:
-    """Leave interrupts to the parent; but end with it, even if it is killed: else a worker would wait for ever."""
-    for number in (signal.SIGINT, signal.SIGHUP):  # which a terminal sends to all of its processes
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    if (parent := multiprocessing.parent_process()) is not None:
-        parent.join()
-        os._exit(1)

@@ -41,6 +41,9 @@ from peel.workflow.inspect import Inspected, inspect_packages, refuse_link_scrip
 from peel.workflow.pin import Inspections, pin_layers
 from peel.workflow.solve import Before, complete_hashes, solve
 
+NOTHING_SOLVED: Final = LockedWith(conda_lock="none", solver="none: imported")
+"""What a lock says that no solver had a part in."""
+
 FORMATS: Final = Formats(plan=PLAN, linker=LINKER, bytecode=BYTECODE, layer=LAYER, glue=GLUE)
 
 
@@ -50,6 +53,18 @@ class LockOptions:
 
     epoch: int | None = None
     update: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What an import knows: what the image is, and conda-lock's files of environments that are not solved.
+
+    Each of these files has a sha256 of every package, and all of them are ``inspected``.
+    """
+
+    declared: Declared
+    locks: Mapping[str, bytes]
+    inspected: Inspections
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,33 +81,38 @@ def lock_image(
     *,
     catalogue: Catalogue,
     store: Store,
-    conda_lock: CondaLock,
+    conda_lock: CondaLock | None,
     options: LockOptions,
     progress: Progress,
     archives: Sequence[Archive] = (),
+    given: Given | None = None,
 ) -> Locked:
     """Pin everything that an image needs, and write its lock set, whole or not at all.
 
-    Raises UsageError when the lock set has been built and is therefore immutable, DocumentError when a declaration is
-    bad or nothing satisfies it, ArtifactError when something cannot be had.
+    Nobody needs a ``conda_lock`` where all environments are ``given``. Raises UsageError when the lock set has been
+    built and is therefore immutable, DocumentError when a declaration is bad or nothing satisfies it, ArtifactError
+    when something cannot be had.
     """
     refuse_recorded(ref, catalogue)
-    declared = catalogue.declared(ref.image)
+    declared = given.declared if given else catalogue.declared(ref.image)
     source = _source(ref, catalogue)
     previous = catalogue.image_lock(source) if source else None
-    sources = Sources(conda_lock.secrets, tuple(archives))
+    sources = Sources(conda_lock.secrets if conda_lock else {}, tuple(archives))
     before = _before_update(source, declared, catalogue, options.update) if options.update else {}
     bases = _bases(declared, previous if options.update else None, store, sources, progress)
-    locks = solve(
-        declared, {platform: base.glibc for platform, base in bases.items()},
-        store=store, conda_lock=conda_lock, update=options.update, before=before, progress=progress,
-    )  # fmt: skip
-    inspected = _inspect(declared, locks, store, sources, progress)
+    known = given or Given(declared, {}, {})
+    locks = dict(known.locks)
+    if conda_lock is not None:
+        locks |= solve(
+            _without(declared, known.locks), {platform: base.glibc for platform, base in bases.items()},
+            store=store, conda_lock=conda_lock, update=options.update, before=before, progress=progress,
+        )  # fmt: skip
+    inspected = _inspect(declared, locks, known.inspected, store, sources, progress)
     lock = ImageLock(
         schema=1, image=ref.image, tag=ref.tag,
         epoch=options.epoch if options.epoch is not None else _newest(inspected),
-        formats=FORMATS, compression=_compression(declared),
-        locked_with=LockedWith(conda_lock=conda_lock.version(), solver=conda_lock.solver.title),
+        formats=FORMATS, compression=locked_compression(declared),
+        locked_with=_locked_with(conda_lock),
         declared=declared, base=bases, layers=pin_layers(declared, bases, inspected, previous),
     )  # fmt: skip
     files = {environment_lock_file(name): complete_hashes(data, _digests(inspected)) for name, data in locks.items()}
@@ -103,12 +123,25 @@ def lock_image(
     return Locked(ref, lock, changed)
 
 
+def _without(declared: Declared, locks: Mapping[str, bytes]) -> Declared:
+    """What is declared, with only those environments that are still to be solved."""
+    left = tuple(environment for environment in declared.environments if environment.name not in locks)
+    return declared.model_copy(update={"environments": left})
+
+
+def _locked_with(conda_lock: CondaLock | None) -> LockedWith:
+    if conda_lock is None:
+        return NOTHING_SOLVED
+    return LockedWith(conda_lock=conda_lock.version(), solver=conda_lock.solver.title)
+
+
 def _source(ref: ImageRef, catalogue: Catalogue) -> ImageRef | None:
     """The lock set that grouping, and an update, start from: the tag's own, else the image's newest."""
-    if catalogue.has_lock(ref):
+    if catalogue.has_lock(ref) and not catalogue.image_lock(ref).missing:
         return ref
     locks = [catalogue.image_lock(ImageRef(ref.image, tag)) for tag in catalogue.tags(ref.image)]
-    newest = max(locks, key=lambda lock: (lock.epoch, lock.tag), default=None)
+    whole = [lock for lock in locks if not lock.missing]
+    newest = max(whole, key=lambda lock: (lock.epoch, lock.tag), default=None)
     return ImageRef(newest.image, newest.tag) if newest else None
 
 
@@ -151,7 +184,12 @@ def _before_update(
 
 
 def _inspect(
-    declared: Declared, locks: Mapping[str, bytes], store: Store, sources: Sources, progress: Progress
+    declared: Declared,
+    locks: Mapping[str, bytes],
+    known: Inspections,
+    store: Store,
+    sources: Sources,
+    progress: Progress,
 ) -> Inspections:
     """Every archive fetched and its metadata read, by platform and environment; what cannot go together is refused."""
     wanted: dict[tuple[str, str], list[CondaLockPackage]] = {}
@@ -159,14 +197,15 @@ def _inspect(
         origin = environment_lock_file(name)
         packages = parse_conda_lock(parse_plain(data, origin), origin)
         for platform in declared.platforms:
-            wanted[platform, name] = [package for package in packages if package.platform == platform]
-    inspected = inspect_packages(wanted, store, sources, progress)
+            if (platform, name) not in known:
+                wanted[platform, name] = [package for package in packages if package.platform == platform]
+    inspected = {**known, **inspect_packages(wanted, store, sources, progress)}
     for environment in declared.environments:
         for platform in declared.platforms:
             found, origin = inspected[platform, environment.name], f"{environment.name} on {platform}"
             refuse_link_scripts(environment, found, origin)
             refuse_long_prefix(environment, found, origin)
-            _refuse_incomplete(environment, found)
+            refuse_incomplete(environment, found)
     return inspected
 
 
@@ -175,11 +214,11 @@ def _digests(inspected: Inspections) -> Mapping[str, Digest]:
     return {item.package.url: item.digest for found in inspected.values() for item in found}
 
 
-def _refuse_incomplete(environment: DeclaredEnvironment, found: Sequence[Inspected]) -> None:
+def refuse_incomplete(environment: DeclaredEnvironment, found: Sequence[Inspected]) -> None:
     """The lab must hold JupyterLab, and a payload what its kernel starts with; and nothing may come twice."""
     names = [item.package.name for item in found]
-    needed = "jupyterlab" if environment.role == "lab" else "ipykernel"
-    if needed not in names:
+    needed = {"lab": "jupyterlab", "payload": "ipykernel"}.get(environment.role)
+    if needed is not None and needed not in names:
         raise DocumentError(
             f"the environment {environment.name!r} has no {needed}", hint=f"add {needed} to its environment.yml"
         )
@@ -196,7 +235,8 @@ def _newest(inspected: Inspections) -> int:
     return max([MTIME_CONSTANT, *stamps])
 
 
-def _compression(declared: Declared) -> LockedCompression:
+def locked_compression(declared: Declared) -> LockedCompression:
+    """The declared compressor with the library that is here."""
     choice = declared.compression
     here = compression_here(choice.codec, choice.level)
     return LockedCompression(codec=choice.codec, library=here.library, level=here.level, mode=here.mode)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from peel.errors import ArtifactError, DocumentError
 from peel.layers.archive import DIRECTORY
 from peel.model.declared import DeclaredEnvironment
+from peel.model.paths import above, ancestors
 from peel.workflow.inspect import Inspected
 
 _MOST_SHOWN = 50
@@ -23,16 +23,35 @@ def decide_owners(environment: DeclaredEnvironment, found: Sequence[Inspected], 
     Raises ArtifactError for paths with other contents that nobody decided on, and for a file of one package where
     another needs a directory; DocumentError for a decision in favour of a package that does not bring the path.
     """
+    shared = shared_paths(environment.clobber, found, origin)
+    refuse_undecided(environment.clobber, shared, origin)
+    return {path: environment.clobber.get(path, min(names)) for path, names in shared.items()}
+
+
+def shared_paths(clobber: Mapping[str, str], found: Iterable[Inspected], origin: str) -> Owners:
+    """Paths that several packages bring.
+
+    Raises as ``decide_owners`` does, but for paths that nobody decided on: see ``refuse_undecided``.
+    """
     owners: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
     for item in found:
         for path, identity in item.contents.paths.items():
             owners[path][item.package.name] = identity
-    _refuse_unfounded(environment.clobber, owners, origin)
+    _refuse_unfounded(clobber, owners, origin)
     _refuse_file_above_file(owners, origin)
-    shared = {path: names for path, names in owners.items() if len(names) > 1}
-    clashes = {path: names for path, names in shared.items() if not _same(names.values())}
-    _refuse_undecided(environment.clobber, clashes, origin)
-    return {path: environment.clobber.get(path, min(names)) for path, names in shared.items()}
+    return {path: names for path, names in owners.items() if len(names) > 1}
+
+
+def refuse_undecided(clobber: Mapping[str, str], shared: Owners, origin: str) -> None:
+    """Raise ArtifactError for paths that packages bring with other contents, and for which none was declared to win."""
+    undecided = sorted(path for path, names in shared.items() if path not in clobber and not _same(names.values()))
+    if undecided:
+        lines = [f"  {path}: {', '.join(sorted(shared[path]))}" for path in undecided]
+        block = [f"    {path}: {min(shared[path])}" for path in undecided]
+        raise ArtifactError(
+            f"{origin}: several packages bring these paths, with other contents:\n" + _shown(lines),
+            hint="say which package wins, for example with\n  clobber:\n" + _shown(block),
+        )
 
 
 def _same(identities: Collection[str | None]) -> bool:
@@ -49,32 +68,19 @@ def _refuse_unfounded(clobber: Mapping[str, str], owners: Owners, origin: str) -
 
 
 def _refuse_file_above_file(owners: Owners, origin: str) -> None:
+    tops = {path for path in ancestors(owners) if path in owners and set(owners[path].values()) != {DIRECTORY}}
+    if not tops:
+        return
     lines = sorted(
-        f"  {above} of {', '.join(sorted(owners[above]))}: {path} of {', '.join(sorted(owners[path]))} lies beneath it"
+        f"  {top} of {', '.join(sorted(owners[top]))}: {path} of {', '.join(sorted(owners[path]))} lies beneath it"
         for path in owners
-        for above in _above(path)
-        if above in owners and set(owners[above].values()) != {DIRECTORY}
+        for top in above(path)
+        if top in tops
     )
-    if lines:
-        raise ArtifactError(
-            f"{origin}: a file or link stands where another package needs a directory:\n" + _shown(lines),
-            hint="these packages cannot be in one environment: leave one out, or choose another build of it",
-        )
-
-
-def _above(path: str) -> Iterator[str]:
-    return (str(parent) for parent in PurePosixPath(path).parents if parent.name)
-
-
-def _refuse_undecided(clobber: Mapping[str, str], clashes: Owners, origin: str) -> None:
-    undecided = sorted(path for path in clashes if path not in clobber)
-    if undecided:
-        lines = [f"  {path}: {', '.join(sorted(clashes[path]))}" for path in undecided]
-        block = [f"    {path}: {min(clashes[path])}" for path in undecided]
-        raise ArtifactError(
-            f"{origin}: several packages bring these paths, with other contents:\n" + _shown(lines),
-            hint="say which package wins, for example with\n  clobber:\n" + _shown(block),
-        )
+    raise ArtifactError(
+        f"{origin}: a file or link stands where another package needs a directory:\n" + _shown(lines),
+        hint="these packages cannot be in one environment: leave one out, or choose another build of it",
+    )
 
 
 def _shown(lines: Sequence[str]) -> str:

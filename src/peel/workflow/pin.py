@@ -22,7 +22,8 @@ def pin_layers(
 ) -> Layers:
     """The groups of every platform and environment; those of the previous lock are taken over.
 
-    Raises ArtifactError where packages clobber each other and nobody decided.
+    What was not inspected keeps its groups to the letter, and the previous lock must have it. Raises ArtifactError
+    where packages clobber each other and nobody decided.
     """
     count = len(declared.environments)
     layers: Layers = {
@@ -34,6 +35,8 @@ def pin_layers(
                 previous=_previous_groups(previous, platform, environment.name),
                 origin=f"{environment.name} on {platform}",
             )
+            if previous is None or (platform, environment.name) in inspected
+            else previous.layers[platform][environment.name]
             for environment in declared.environments
         }
         for platform in declared.platforms

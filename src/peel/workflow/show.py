@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from peel.errors import DocumentError
-from peel.model.locked import LockSet, Package
-from peel.model.lockset import RecordedLayer
+from peel.model.locked import LockSet
+from peel.model.lockset import ImageLock, MissingArtifact, RecordedLayer
 from peel.model.plan import make_plan
 from peel.model.values import ImageRef, Platform
 from peel.store.catalogue import Catalogue
@@ -18,7 +18,8 @@ from peel.store.catalogue import Catalogue
 class Listed:
     """A tag of an image, or an image that no tag is locked of yet. ``manifests`` is by platform.
 
-    ``error`` is what is wrong with its documents; little else is known then.
+    ``missing`` is how many artifacts an import could not have; ``error`` is what is wrong with its documents, and
+    little else is known then.
     """
 
     image: str
@@ -26,6 +27,7 @@ class Listed:
     platforms: tuple[str, ...] = ()
     manifests: tuple[tuple[str, str], ...] = ()
     error: str | None = None
+    missing: int = 0
 
     @property
     def name(self) -> str:
@@ -33,10 +35,12 @@ class Listed:
         return f"{self.image}:{self.tag}" if self.tag else self.image
 
     @property
-    def state(self) -> Literal["broken", "built", "locked", "declared"]:
+    def state(self) -> Literal["broken", "incomplete", "built", "locked", "declared"]:
         """How far it has come."""
         if self.error is not None:
             return "broken"
+        if self.missing:
+            return "incomplete"
         return "built" if self.manifests else "locked" if self.tag else "declared"
 
     def as_json(self) -> dict[str, Any]:
@@ -49,6 +53,7 @@ class Listed:
             "built": bool(self.manifests),
             "manifest": self.manifests[0][1] if len(self.manifests) == 1 else None,
             "manifests": dict(self.manifests),
+            "missing": self.missing,
             "error": self.error,
         }
 
@@ -71,7 +76,9 @@ def _locked(ref: ImageRef, catalogue: Catalogue) -> Listed:
     record = catalogue.record(ref)
     built = record.platforms if record else {}
     manifests = tuple((platform, found.manifest) for platform, found in sorted(built.items()))
-    return Listed(ref.image, ref.tag, tuple(sorted(catalogue.image_lock(ref).base)), manifests)
+    lock = catalogue.image_lock(ref)
+    platforms = tuple(sorted(lock.base or lock.declared.platforms))
+    return Listed(ref.image, ref.tag, platforms, manifests, missing=len(missing_of(lock)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,22 @@ class ShownLayer:
     packages: int
     archives_size: int
     recorded: RecordedLayer | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPackage:
+    """A package of an environment; ``size`` in bytes. Of what an imported image holds, neither may be known."""
+
+    name: str
+    version: str
+    manager: Literal["conda", "pip"]
+    file: str
+    sha256: str | None
+    size: int | None
+
+    def as_json(self) -> dict[str, Any]:
+        """One package of ``peel show --json``."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,29 +122,69 @@ class Shown:
         pinned = lock.base[self.platform.subdir]
         return {
             "base": {"reference": lock.declared.base, "digest": pinned.digest, "glibc": pinned.glibc},
+            "imported": lock.imported or None,
             "manifest": self.manifest,
             "environments": {
                 environment.name: {
                     "role": environment.role,
                     "prefix": environment.prefix,
                     "kernel": environment.kernel.name if environment.kernel else None,
-                    "packages": [_package(p) for p in self.packages(environment.name)],
+                    "packages": [package.as_json() for package in self.packages(environment.name)],
                 }
                 for environment in lock.declared.environments
             },
             "layers": [_layer(layer) for layer in self.layers],
         }
 
-    def packages(self, environment: str) -> Sequence[Package]:
+    def packages(self, environment: str) -> Sequence[ShownPackage]:
         """The packages of an environment, by name."""
-        return sorted(self.locks.packages(self.platform, environment), key=lambda package: package.name)
+        sizes = {package.file_name: package.size for package in self.locks.packages(self.platform, environment)}
+        return sorted(
+            (
+                ShownPackage(p.name, p.version, p.manager, p.file_name, p.hash.sha256, sizes.get(p.file_name))
+                for p in self.locks.installed[self.platform.subdir, environment]
+            ),
+            key=lambda package: package.name,
+        )
 
 
-def _package(package: Package) -> dict[str, Any]:
-    return {
-        "name": package.name, "version": package.version, "manager": package.manager,
-        "file": package.file_name, "sha256": package.digest.hex, "size": package.size,
-    }  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Incomplete:
+    """A lock set of an import that could not have everything, and by platform and environment what it has not."""
+
+    ref: ImageRef
+    lock: ImageLock
+
+    @property
+    def missing(self) -> Sequence[tuple[str, str, MissingArtifact]]:
+        """Platform, environment and artifact."""
+        return missing_of(self.lock)
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``peel show --json`` has instead of platforms."""
+        return {
+            "incomplete": len(self.missing),
+            "missing": [
+                {"platform": platform, "environment": environment, **artifact.model_dump(mode="json")}
+                for platform, environment, artifact in self.missing
+            ],
+        }
+
+
+def missing_of(lock: ImageLock) -> Sequence[tuple[str, str, MissingArtifact]]:
+    """Platform, environment and artifact of all that an import could not have."""
+    return [
+        (platform, environment, artifact)
+        for platform, environments in sorted(lock.missing.items())
+        for environment, artifacts in sorted(environments.items())
+        for artifact in artifacts
+    ]
+
+
+def find_incomplete(ref: ImageRef, catalogue: Catalogue) -> Incomplete | None:
+    """The lock set, if it is incomplete. Raises DocumentError."""
+    lock = catalogue.image_lock(ref)
+    return Incomplete(ref, lock) if lock.missing else None
 
 
 def _layer(layer: ShownLayer) -> dict[str, Any]:

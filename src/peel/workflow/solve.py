@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from peel.errors import DocumentError, UsageError
 from peel.model.declared import Declared, DeclaredEnvironment
 from peel.model.progress import Progress
-from peel.model.secrets import holds_credentials, holds_secrets, name_secrets, variables_in
+from peel.model.secrets import (
+    ALLOWED,
+    allowed_variables,
+    holds_credentials,
+    holds_secrets,
+    name_secrets,
+    variables_in,
+)
 from peel.model.values import Digest
 from peel.store.documents import parse_plain, to_yaml
 from peel.store.store import Store
 from peel.tools.conda_lock import CondaLock, Request
-
-ALLOWED: Final = "PEEL_SECRETS"
-"""The variable that lists the variables whose values channels may be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def solve(
         progress.step(f"locking {environment.name} with conda-lock and {conda_lock.solver.title}")
         with store.work() as work:
             request = Request(environment, glibc, locked=known.data if known and names else None, update=names)
-            locks[environment.name] = _without_secrets(conda_lock.lock(request, work), conda_lock.secrets, environment)
+            locks[environment.name] = without_secrets(conda_lock.lock(request, work), conda_lock.secrets, environment)
     return locks
 
 
@@ -67,8 +70,8 @@ def _refuse_file_urls(environment: DeclaredEnvironment) -> None:
         )
 
 
-def _without_secrets(data: bytes, secrets: Mapping[str, str], environment: DeclaredEnvironment) -> bytes:
-    """The lock with the names of variables where a channel's URL had their values."""
+def without_secrets(data: bytes, secrets: Mapping[str, str], environment: DeclaredEnvironment) -> bytes:
+    """The lock with the names of variables where a channel's URL had their values. Raises DocumentError otherwise."""
     text = name_secrets(data.decode(), secrets)
     if holds_credentials(text) or holds_secrets(text, secrets):
         raise DocumentError(
@@ -84,7 +87,12 @@ def channel_secrets(declared: Declared, variables: Mapping[str, str]) -> Mapping
     Raises UsageError for one that is not set, or that ``PEEL_SECRETS`` does not list: a document must not choose which
     variables of a machine are sent to a server.
     """
-    named, allowed = _channel_variables(declared), _allowed(variables)
+    return named_secrets(_channel_variables(declared), variables)
+
+
+def named_secrets(named: frozenset[str], variables: Mapping[str, str]) -> Mapping[str, str]:
+    """These variables with their values. Raises as ``channel_secrets`` does."""
+    allowed = allowed_variables(variables)
     if refused := sorted(named - allowed):
         raise UsageError(
             f"a channel names the environment variable {refused[0]}, which {ALLOWED} does not list",
@@ -100,17 +108,13 @@ def channel_secrets(declared: Declared, variables: Mapping[str, str]) -> Mapping
 
 def known_channel_secrets(declared: Declared, variables: Mapping[str, str]) -> Mapping[str, str]:
     """Those of them that may be used and are set; a build may have all it needs in the store."""
-    names = _channel_variables(declared) & _allowed(variables)
+    names = _channel_variables(declared) & allowed_variables(variables)
     return {name: variables[name] for name in sorted(names) if variables.get(name)}
 
 
 def _channel_variables(declared: Declared) -> frozenset[str]:
     urls = [url for env in declared.environments for url in (*env.channels, *env.pip_repositories)]
     return frozenset(name for url in urls for name in variables_in(url))
-
-
-def _allowed(variables: Mapping[str, str]) -> frozenset[str]:
-    return frozenset(variables.get(ALLOWED, "").replace(",", " ").split())
 
 
 def complete_hashes(data: bytes, digests: Mapping[str, Digest]) -> bytes:

@@ -1,0 +1,215 @@
+"""``peel patch``: from a historical lock set to one that says what it was made from, and what is other in it.
+
+Everything is decided before anything is written; what is written is all that a build of it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Literal
+
+from peel.errors import DocumentError, UsageError
+from peel.model.declared import Declared
+from peel.model.lockset import AppliedPatch, ImageLock, MadeFrom
+from peel.model.patch import changes_for, refuse_contradictions
+from peel.model.patch_document import DeclaredPatch
+from peel.model.plan import make_plan
+from peel.model.progress import Progress
+from peel.model.rsp_tags import next_rsp_tag
+from peel.model.values import ImageRef, Platform
+from peel.store.archives import Archive
+from peel.store.catalogue import Catalogue
+from peel.store.store import Store
+from peel.tools.conda_lock import CondaLock
+from peel.tools.micromamba import Solver
+from peel.workflow.build import refuse_other_formats
+from peel.workflow.draft import Draft, load_draft
+from peel.workflow.fetching import Sources
+from peel.workflow.lock import FORMATS
+from peel.workflow.packages import PackageReader
+from peel.workflow.patch_fold import fold_patches
+from peel.workflow.patch_lab import LabChanger, OtherLab, declare_lab, find_lab
+from peel.workflow.patch_packages import Moved, installed, relock_all
+from peel.workflow.patch_step import Workbench, apply_patch
+from peel.workflow.relock import relock
+from peel.workflow.solve import channel_secrets
+
+Mode = Literal["overlay", "replace"]
+
+_MOST_LAYERS: Final = 127
+"""Of a whole image, base included: what every runtime can mount (docs/design.md)."""
+
+_MOST_PATCHES: Final = 1000
+"""How long a chain of patched lock sets is followed back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be patched, by which patches, under which tag (None: the next one) and how; ``epoch`` in seconds."""
+
+    origin: ImageRef
+    patches: tuple[str, ...]
+    tag: str | None = None
+    mode: Mode = "overlay"
+    lab: str | None = None
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Patched:
+    """What patching did: the new lock, all that moved, and whether the lock set was not there before."""
+
+    ref: ImageRef
+    lock: ImageLock
+    moves: tuple[Moved, ...]
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Patcher:
+    """What patching takes; ``variables`` are those of the process, of which channels may name some."""
+
+    catalogue: Catalogue
+    store: Store
+    solver: Solver
+    variables: Mapping[str, str]
+    archives: Sequence[Archive]
+    progress: Progress
+
+    def patch(self, order: Order) -> Patched:
+        """Make the new lock set and write it, whole or not at all.
+
+        Raises UsageError for what makes no sense, DocumentError for bad documents and what cannot be had, ArtifactError
+        for packages that cannot be had or go together. The same order gives the same bytes.
+        """
+        origin, patches = self._begin(order)
+        ref = self._address(order, origin)
+        lab = find_lab(order.lab, origin, self.catalogue) if order.lab else None
+        bench, changer = self._tools(declare_lab(origin, lab) if lab else origin.lock.declared)
+        draft = changer.change(origin, lab) if lab else origin
+        moves, newest = list[Moved](), origin.lock.epoch
+        for number, patch in enumerate(patches):
+            self.progress.step(f"applying {patch.name}: {patch.declaration.reason}")
+            applied = apply_patch(draft, patch, [*self._earlier(origin), *patches[:number]], bench)
+            draft, newest = applied.draft, max(newest, applied.newest)
+            moves += applied.moves
+        if order.mode == "replace":
+            draft = fold_patches(draft, origin.lock, bench.reader)
+        finished = draft.with_lock(
+            tag=ref.tag, epoch=newest if order.epoch is None else order.epoch,
+            made_from=self._made_from(order, patches, lab),
+        )  # fmt: skip
+        return Patched(ref, finished.lock, tuple(moves), self._write(finished))
+
+    def preview(self, order: Order) -> Patched:
+        """What would move, and nothing else; nothing is written."""
+        origin, patches = self._begin(order)
+        ref = self._address(order, origin)
+        lab = find_lab(order.lab, origin, self.catalogue) if order.lab else None
+        bench, _ = self._tools(declare_lab(origin, lab) if lab else origin.lock.declared)
+        draft, moves = origin, list[Moved]()
+        for number, patch in enumerate(patches):
+            earlier = [*self._earlier(origin), *patches[:number]]
+            draft, more = relock_all(draft, changes_for(patch, installed(draft)), earlier, bench.relock)
+            moves += more
+        return Patched(ref, origin.lock, tuple(moves), changed=False)
+
+    def _begin(self, order: Order) -> tuple[Draft, Sequence[DeclaredPatch]]:
+        """The origin and the patches, read; what cannot be is refused before anything is solved."""
+        if not order.patches and order.lab is None:
+            raise UsageError("nothing to change: no patch and no lab", hint="name a patch of envs/patches, or --lab")
+        origin = load_draft(order.origin, self.catalogue)
+        locks = origin.locks()
+        for platform in origin.lock.declared.platforms:  # its layers have to come out as they were
+            refuse_other_formats(make_plan(locks, Platform(platform)), FORMATS)
+        if origin.lock.imported and order.mode == "replace":
+            raise UsageError(
+                f"{order.origin} was imported: nobody knows what its layers are made from, so they cannot be replaced",
+                hint="leave --mode replace out: patches go on top",
+            )
+        patches = [self.catalogue.patch(name) for name in order.patches]
+        refuse_contradictions(patches)
+        return origin, patches
+
+    def _tools(self, declared: Declared) -> tuple[Workbench, LabChanger]:
+        conda_lock = CondaLock(self.solver, channel_secrets(declared, self.variables))
+        sources = Sources(conda_lock.secrets, tuple(self.archives))
+        solve = partial(relock, store=self.store, conda_lock=conda_lock, sources=sources, progress=self.progress)
+        reader = PackageReader(self.store, sources, self.progress)
+        bench = Workbench(solve, reader, self.store, sources, self.progress)
+        return bench, LabChanger(self.store, sources, conda_lock, self.progress)
+
+    def _address(self, order: Order, origin: Draft) -> ImageRef:
+        """Where the new lock set goes. Raises UsageError where it has to be said, or is taken by the origin."""
+        image, tag = order.origin.image, order.tag
+        if tag is None:
+            is_rsp = origin.lock.declared.tags == "rsp"
+            tag = next_rsp_tag(order.origin.tag, self.catalogue.tags(image)) if is_rsp else None
+        if tag is None:
+            raise UsageError(f"no next tag is known for {order.origin}", hint="name one: --as NEWTAG")
+        ref = ImageRef(image, tag)
+        if ref == order.origin:
+            raise UsageError(f"{ref} cannot become a patched version of itself", hint="name another tag: --as NEWTAG")
+        return ref
+
+    def _made_from(self, order: Order, patches: Sequence[DeclaredPatch], lab: OtherLab | None) -> MadeFrom:
+        record = self.catalogue.record(order.origin)
+        built = record.platforms if record else {}
+        return MadeFrom(
+            image=order.origin.image, tag=order.origin.tag, mode=order.mode, lab=lab.name if lab else "",
+            manifests={platform: found.manifest for platform, found in sorted(built.items())},
+            patches=tuple(
+                AppliedPatch(
+                    name=patch.name, sha256=patch.sha256, reason=patch.declaration.reason,
+                    references=patch.declaration.references,
+                )
+                for patch in patches
+            ),
+        )  # fmt: skip
+
+    def _earlier(self, origin: Draft) -> Sequence[DeclaredPatch]:
+        """The patches that led to the origin, the first one first, as far as they still are what they were."""
+        found = []
+        for applied in _lineage(origin.lock, self.catalogue):
+            try:
+                patch = self.catalogue.patch(applied.name)
+            except DocumentError:
+                continue  # gone, or changed into something else: what it asked for is not known any more
+            if patch.sha256 == applied.sha256:
+                found.append(patch)
+        return found[::-1]
+
+    def _write(self, draft: Draft) -> bool:
+        """Put the lock set in place, unless that very one is there. Raises UsageError where another is."""
+        for platform in draft.lock.declared.platforms:
+            _refuse_too_many(draft, Platform(platform))
+        files, there = draft.files(), self.catalogue.read_lock_set(draft.ref)
+        if there == files:
+            return False
+        if there or self.catalogue.record(draft.ref) is not None:
+            raise UsageError(f"{draft.ref} is locked already, as something else", hint="name another tag: --as NEWTAG")
+        self.catalogue.write_lock_set(draft.ref, files)
+        return True
+
+
+def _lineage(lock: ImageLock, catalogue: Catalogue) -> Iterator[AppliedPatch]:
+    """The patches of a lock and of those it was made from, the last one first."""
+    for _ in range(_MOST_PATCHES):
+        if lock.made_from is None:
+            return
+        yield from reversed(lock.made_from.patches)
+        ref = ImageRef(lock.made_from.image, lock.made_from.tag)
+        if not catalogue.has_lock(ref):
+            return
+        lock = catalogue.image_lock(ref)
+
+
+def _refuse_too_many(draft: Draft, platform: Platform) -> None:
+    count = draft.lock.base[platform.subdir].layers + len(make_plan(draft.locks(), platform).layers)
+    if count > _MOST_LAYERS:
+        raise DocumentError(
+            f"{draft.ref} would have {count} layers for {platform}, and {_MOST_LAYERS} run everywhere",
+            hint="fold the patches in: --mode replace",
+        )
