@@ -169,6 +169,7 @@ def test_wheels_are_those_that_no_conda_package_brought(work: Path, tmp_path: Pa
         **conda_meta(LAB, "of-conda", files=[of_conda]), **dist_info(LAB, "of_conda"),
         **dist_info(LAB, "built", installer="conda"), **dist_info("/usr", "rpms", installer="rpm"),
         **dist_info(LAB, "Pipped.Name", "2.0"), **dist_info("/opt/lab/pkgs/x-1-0", "cached"),
+        **dist_info(LAB, "~eft-behind"),
     }  # fmt: skip
     (environment,) = find(work, make_layer(tmp_path, files))
     (wheel,) = environment.wheels

@@ -12,21 +12,17 @@ import pytest
 import zstandard
 
 from archives import Item, conda, wheel
+from compiling import workshop_without_images
 from locksets import FORMATS, REF
-from peel.errors import ArtifactError, DocumentError, ToolError
-from peel.layers.bytecode import Refused, pyc_path
+from peel.errors import ArtifactError, DocumentError
 from peel.layers.compress import compression_here
 from peel.model.entry import Entry, Kind, file_of_bytes
 from peel.model.locked import EnvironmentPatch, Package
 from peel.model.lockset import LockedCompression, PatchedEnvironment
 from peel.model.oci import BaseImage, Config, ImageSettings
 from peel.model.plan import BasePin, Interpreter, PatchedPrefix, PatchLayer, Plan, find_interpreter, layer_key
-from peel.model.progress import Silent
 from peel.model.values import Digest, Platform, PythonVersion
 from peel.store.store import Store
-from peel.tools.buildah import Buildah
-from peel.workflow.fetching import Sources
-from peel.workflow.layers import Workshop
 
 PREFIX, ROOT = "/opt/env", "opt/env"
 PYTHON = PythonVersion(3, 13)
@@ -34,20 +30,6 @@ SITE = PYTHON.site_packages
 HERE = compression_here("zstd", 3)
 COMPRESSION = LockedCompression(codec="zstd", library=HERE.library, level=3, mode=HERE.mode)
 BASE = BaseImage(b"", Config("amd64"), ())
-
-
-class Compiling(Workshop):
-    """Compiles without an image: the bytecode of a source is its path; what is called bad.py does not compile."""
-
-    def _run_compiler(self, prefix: str, base: BaseImage, work: Path) -> Sequence[Refused]:  # noqa: ARG002
-        paths = [line.split("\t")[1] for line in (work / "sources").read_text().splitlines()]
-        assert (work / "stage" / "bin/python").stat().st_mode & 0o111, "the Python that compiles is staged"
-        for path in paths:
-            made = work / "bytecode" / pyc_path(path, PYTHON)
-            made.parent.mkdir(parents=True, exist_ok=True)
-            if not path.endswith("bad.py"):
-                made.write_text(path)
-        return [Refused(path, "it is bad") for path in paths if path.endswith("bad.py")]
 
 
 class Bench:
@@ -95,18 +77,13 @@ class Bench:
     def raw(self, step: PatchLayer) -> bytes:
         """The layer, uncompressed."""
         plan = planned(step)
-        workshop = Compiling(self.store, no_buildah, Sources(network=False), Silent())
-        workshop.make(plan, [step], BASE)
+        workshop_without_images(self.store).make(plan, [step], BASE)
         found = self.store.layer(layer_key(step, plan))
         assert found is not None
         packed = self.store.blobs.path(found.blob.digest).read_bytes()
         raw = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
         assert Digest.of(raw) == found.diff_id
         return raw
-
-
-def no_buildah() -> Buildah:
-    raise ToolError("nothing has to run")
 
 
 def patch_of(**change: Any) -> EnvironmentPatch:
@@ -144,7 +121,7 @@ def test_the_bytes_of_a_patch_layer_are_a_promise_across_releases(bench: Bench) 
         notice, added=(added,), gone=("share/old",), kept=("share/same",), restored=((stays, ("share/theirs",)),),
         packages=(bench.python, stays, added),
     )  # fmt: skip
-    diff_id = "sha256:a2a95d8cbbd99c1520dcc8b9282e18c8913642cd84a75b563818aee7644273a7"
+    diff_id = "sha256:cf6d13d7ede46ab673e315ea11073c3aa19b657771feb4f11747543a4acc671d"
     assert str(Digest.of(bench.raw(step))) == diff_id
 
 

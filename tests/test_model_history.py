@@ -242,6 +242,8 @@ FOREIGN = {
     "empty dependencies": ("name: x\ndependencies:\n", "bad:2: dependencies: not a list"),
     "an odd dependency": ("dependencies:\n- a=1=0\n- {b: 1}\n", "bad:3: cannot be a dependency: {'b': 1}"),
     "an odd requirement": ("dependencies:\n- pip:\n  - 'a b c'\n", "bad:3: not a requirement: 'a b c'"),
+    "an endless spec": (f"dependencies:\n- {'a' * 2000}\n", "bad:2: cannot be a dependency: 'aaa"),
+    "an endless requirement": (f"dependencies:\n- pip: [{'a' * 2000}]\n", "bad:2: cannot be a requirement: 'aaa"),
     "an alias": ("dependencies:\n- &x a=1=0\n- *x\n", "bad:2: an alias"),
     "another conda-lock": (samples.CONDA_LOCK.replace("version: 1\n", "version: 2\n", 1), "bad:1: version:"),
     "a conda-lock's head": (samples.CONDA_LOCK.partition("package:")[0], "bad:1: a conda-lock.yml without its"),

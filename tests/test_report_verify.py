@@ -80,6 +80,20 @@ def test_the_most_telling_comes_first_and_what_is_alike_is_told_together(capsys:
     ]
 
 
+def test_what_is_of_no_package_or_of_no_file_is_told_by_its_layer(capsys: pytest.CaptureFixture[str]) -> None:
+    alone = difference(Cause.CONTENTS, "etc/x", package=None)
+    packed = Difference(Kind.COMPRESSION, Cause.OTHER_COMPRESSOR, "lab: small", None, None, "gzip instead of zstd")
+    label = Difference(Kind.CONFIG, Cause.CONFIG, None, "config.Labels.x", None, "1 instead of 2")
+    assert shown(verified(differing(Rung.FILE_TREE, [alone, packed, label])), capsys)[1:] == [
+        "contents changed: of no package, in layer 'lab: small'",
+        "  etc/x: contents changed of it",
+        "config changed",
+        "  config.Labels.x: 1 instead of 2",
+        "other compressor: lab: small",
+        "  gzip instead of zstd",
+    ]
+
+
 def test_a_long_list_is_cut_and_what_is_left_out_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     many = [difference(Cause.CONTENTS, f"lib/{n}", package=f"package-{n} 1 0") for n in range(500)]
     lines = shown(verified(differing(Rung.FILE_TREE, many)), capsys)

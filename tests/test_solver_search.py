@@ -110,5 +110,5 @@ def test_an_index_that_describes_no_package_is_refused(channel: str, tmp_path: P
     for record in document["packages.conda"].values():
         record["sha256"] = "x"
     path.write_text(json.dumps(document))
-    with pytest.raises(ArtifactError, match="the index of file://.* cannot be read"):
+    with pytest.raises(ArtifactError, match=r"the index of file://.* cannot be read"):
         search([Exactly("libfoo", "1.0", "h0_0")], channel, "linux-64", tmp_path / "cache")

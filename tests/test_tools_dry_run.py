@@ -28,7 +28,7 @@ def answering(tmp_path: Path, stdout: str, *, status: int = 0, stderr: str = "",
         (tmp_path / name).write_text(text)
     program = tmp_path / "micromamba"
     program.write_text(
-        '#!/bin/sh\nenv | sort > env\ncd "$(dirname "$0")"\nenv | sort > env\n'
+        '#!/bin/sh\ncd "$(dirname "$0")"\nenv | sort > env\n'
         f'case "$*" in *--json*) cat stderr >&2; cat stdout;; *) cat people >&2;; esac\nexit {status}\n'
     )
     program.chmod(0o755)

@@ -13,6 +13,7 @@ import pytest
 import zstandard
 
 from peel.errors import ArtifactError
+from peel.layers import layer_tree
 from peel.layers.package_records import parse_record, source_of
 from peel.model.ladder import Comparison, Difference
 from peel.model.progress import Silent
@@ -408,6 +409,13 @@ def test_a_size_that_lies_is_refused(pair: Pair) -> None:
     tar[148:156] = b"%06o\0 " % (sum(tar[:148]) + 8 * 32 + sum(tar[156:512]))
     pair.copy.put_tar(1, bytes(tar))
     with pytest.raises(ArtifactError, match="truncated"):
+        pair.compare()
+
+
+def test_more_entries_than_any_image_has_are_refused(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layer_tree, "_MOST_ENTRIES", 20)
+    pair.copy.edit_layer(2, lambda pieces: [*pieces, *(file(f"share/{number}") for number in range(20))])
+    with pytest.raises(ArtifactError, match="has more than 20 entries"):
         pair.compare()
 
 

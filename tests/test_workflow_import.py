@@ -60,8 +60,8 @@ def tiny(tmp_path: Path) -> Tiny:
     made = Tiny(tmp_path)
     made.add("libffi", "3.4", files={"lib/libffi.so": "ffi"})
     make_package(
-        made.channel, "python", "3.13.1", build="h1_1", build_number=1, depends=["libffi >=3.4,<4.0a0", "__glibc >=2.17"],
-        files={"bin/python": "p", "lib/python3.13/os.py": ""},
+        made.channel, "python", "3.13.1", build="h1_1", build_number=1,
+        depends=["libffi >=3.4,<4.0a0", "__glibc >=2.17"], files={"bin/python": "p", "lib/python3.13/os.py": ""},
     )  # fmt: skip
     index(made.channel)
     return made
@@ -267,6 +267,19 @@ def test_a_partial_import_is_completed_by_importing_again(tiny: Tiny) -> None:
     assert len(show_image(OLD, tiny.catalogue)[0].packages("imported")) == 4
 
 
+def test_channels_that_are_named_go_before_those_that_packages_are_said_to_be_from(tiny: Tiny) -> None:
+    text = exported(tiny).replace("\nlibffi=", "\nfile:///gone/forge::libffi=")
+    error = refused(tiny, ArtifactError, text)
+    assert "the index of file:///gone/forge cannot be read:\n    libffi 3.4 0" in error.message
+    assert "the list names no channel: name one with --channel:\n    ipykernel 7.0 0" in error.message
+    assert do(tiny, text, channels=(tiny.channel.as_uri(),)).written
+
+
+def test_a_list_of_more_channels_than_anybody_has_is_refused(tiny: Tiny) -> None:
+    text = "".join(f"file:///channel{n}::package{n}=1.0=0\n" for n in range(51))
+    assert "the list names 51 channels" in refused(tiny, DocumentError, text).message
+
+
 def test_what_has_been_built_is_not_imported_over(tiny: Tiny) -> None:
     do(tiny, explicit(tiny))
     peel_ref = ImageRef(OLD.image, OLD.tag)
@@ -305,6 +318,23 @@ def test_an_archive_with_another_file_of_the_same_name_is_no_help_against_the_md
     error = refused(tiny, ArtifactError, text, archives=[kept])
     assert "has another md5:\n    ipykernel 7.0 0" in error.message
     assert "1 artifact cannot be had" in error.message
+
+
+def test_what_an_archive_lists_and_does_not_have_is_told_as_that(tiny: Tiny) -> None:
+    kept = write_archive(tiny.root / "archive", archives_of(tiny))
+    lost = hashlib.sha256(archives_of(tiny)[0].read_bytes()).hexdigest()
+    (kept.root / "blobs" / "sha256" / lost).unlink()
+    error = refused(tiny, ArtifactError, exported(tiny), archives=[kept])
+    assert "an archive lists it, and does not have it:\n    ipykernel 7.0 0" in error.message
+
+
+def test_an_archive_whose_bytes_changed_is_refused(tiny: Tiny) -> None:
+    kept = write_archive(tiny.root / "archive", archives_of(tiny))
+    changed = hashlib.sha256(archives_of(tiny)[0].read_bytes()).hexdigest()
+    (kept.root / "blobs" / "sha256" / changed).write_bytes(b"other")
+    assert (
+        "holds other bytes for ipykernel 7.0 0" in refused(tiny, ArtifactError, exported(tiny), archives=[kept]).message
+    )
 
 
 def test_what_a_lock_set_of_the_catalogue_has_pinned_is_known_by_its_url(tiny: Tiny) -> None:
@@ -388,7 +418,8 @@ def test_of_several_payloads_one_has_to_be_named(tiny: Tiny) -> None:
         "lab has 2 payloads", "say which one the list is of, with --environment: lab, one, two",
     )  # fmt: skip
     assert "no environment 'three'" in refused(tiny, UsageError, explicit(tiny), ref, environment="three").message
-    assert do(tiny, explicit(tiny), ref, environment="two").written
+    told = do(tiny, explicit(tiny), ref, environment="two", dry_run=True)
+    assert [environment.name for environment in told.environments] == ["two"]
 
 
 @pytest.mark.parametrize(
@@ -411,6 +442,7 @@ def test_what_a_declaration_says_already_is_not_said_again(tiny: Tiny, wish: dic
     [
         ({"environment": "Not A Name"}, "--environment: should be lower-case"),
         ({"prefix": "relative"}, "--prefix: should be a plain absolute path"),
+        ({"theirs": "dev"}, "is of one environment that has no name, not of 'dev'"),
         ({"channels": ("https://u:p@host/c",)}, "password or token written into a channel"),
     ],
 )
@@ -562,6 +594,13 @@ def test_the_verb_says_what_was_read_as_json_and_as_a_table(tiny: Tiny) -> None:
     assert "nothing was written" in table
 
 
+def test_the_help_is_as_it_was_read_over(golden: Callable[[str, bytes], None]) -> None:
+    plain = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100", "TERMINAL_WIDTH": "100"}
+    argv = [Path(sys.executable).parent / "peel", "import", "--help"]
+    done = subprocess.run(argv, env={**plain, "HOME": "/nonexistent"}, capture_output=True, check=True)
+    golden("cli/import.txt", done.stdout)
+
+
 def test_the_verb_chooses_an_environment_of_a_lock_that_holds_several(tiny: Tiny) -> None:
     do(tiny, explicit(tiny))
     document = lock_file(tiny).decode().replace("name: libffi", "name: libffi\n  # of tests", 1)
@@ -574,3 +613,35 @@ def test_the_verb_chooses_an_environment_of_a_lock_that_holds_several(tiny: Tiny
     }
     assert json.loads(peel(tiny, *argv, "mine").stdout)["environments"]["mine"]["conda"] == 3
     assert peel(tiny, *argv, "mine=docs").exit_code == 2
+
+
+LEGACY = Path(__file__).parents[2] / "shared" / "data" / "legacy-locks"
+
+
+@pytest.mark.skipif(not LEGACY.is_dir(), reason="the real lists of ../shared are not beside this checkout")
+@pytest.mark.parametrize(
+    ("start", "name", "conda", "pip"),
+    [
+        ("2016-02", "imported", 41, 0),
+        ("2019-03", "imported", 88, 2),
+        ("2020-05", "pinned_20200506", 250, 2),
+        ("2020-08_cb4e2dc_conda-", "imported", 284, 0),
+        ("2020-08_cb4e2dc_conda3", "bleed", 74, 0),
+        ("2021-11", "imported", 213, 0),
+    ],
+)
+def test_the_verb_counts_real_lists_rightly(tiny: Tiny, start: str, name: str, conda: int, pip: int) -> None:
+    (path,) = LEGACY.glob(f"{start}*")
+    done = peel(tiny, "import", str(path), "old:r1_0_0", "--platform", "linux-64", "--partial", "--dry-run", "--json")
+    assert json.loads(done.stdout)["environments"] == {name: {"conda": conda, "pip": pip, "missing": conda + pip}}
+
+
+def test_a_look_at_a_list_loads_nothing_that_takes_its_time(tiny: Tiny) -> None:
+    path = tiny.root / "list.txt"
+    path.write_text(explicit(tiny))
+    argv = ["-C", str(tiny.root), "import", str(path), "old:r1_0_0", "--partial", "--dry-run", "--json"]
+    script = f"import sys; from peel.cli import app; sys.argv = {['peel', *argv]}; app(standalone_mode=False)"
+    told = f"import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); {script}"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["written"] is False
+    assert not {"rattler", "httpx", "zstandard", "rich", "asyncio", "packaging"} & set(done.stderr.split())

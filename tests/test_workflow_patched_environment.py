@@ -1,4 +1,4 @@
-"""What a patch does to an environment: every path has one owner, nothing stale stays, and nothing is written in vain."""
+"""What a patch does to an environment: every path has one owner, nothing stale stays, nothing is written in vain."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from locksets import locked, make_declared
 from peel.errors import ArtifactError, DocumentError
 from peel.layers.archive import DIRECTORY
 from peel.model.lockset import PatchedEnvironment
+from peel.model.paths import above, ancestors, is_covered
 from peel.model.values import Digest, PythonVersion
 from peel.workflow.inspect import Contents, Inspected
+from peel.workflow.owners import decide_owners
 from peel.workflow.patched_environment import Above, Change, Item, decide_change
 
 PYTHON = PythonVersion(3, 13)
@@ -277,3 +281,124 @@ def test_the_order_of_packages_does_not_matter() -> None:
     add = [same("a", "2", {"share/x": "x"}), same("c", "1", {"share/x": "x"})]
     first = decide(one, two, omit={"b": ["share/x"]}, add=add)
     assert first == decide(two, one, omit={"b": ["share/x"]}, add=add[::-1])
+
+
+_PATHS = (
+    f"{SITE}/a/__init__.py", f"{SITE}/a/b.py", f"{SITE}/a/b", f"{SITE}/c.py", "share/x", "share/d/x", "share/d/e/y",
+    "bin/z",
+)  # fmt: skip
+_STATES = st.lists(
+    st.dictionaries(
+        st.sampled_from("klmn"), st.dictionaries(st.sampled_from(_PATHS), st.sampled_from("11112"), min_size=1)
+    ),
+    min_size=2, max_size=4,
+)  # fmt: skip
+
+
+class Environment:
+    """An environment as an image's layers make it: files by path, what they hold, and directories."""
+
+    def __init__(self, packages: Mapping[str, Inspected]) -> None:
+        self.files: dict[str, str] = {}
+        self.folders: set[str] = set()
+        for item in packages.values():
+            self.write({path: text(item, path) for path in item.contents.paths})
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Lay files over what is there, as a container's runtime does."""
+        for path, what in with_bytecode(files).items():
+            for taken in [path, *above(path)]:
+                if taken in self.files:
+                    del self.files[taken]
+            if path in self.folders:
+                self.remove(path)
+            self.files[path] = what
+            self.folders.update(above(path))
+
+    def remove(self, path: str) -> None:
+        assert path in self.files or path in self.folders, f"{path} is not there to be removed"
+        self.files = {each: what for each, what in self.files.items() if not is_covered(each, {path})}
+        self.folders = {each for each in self.folders if not is_covered(each, {path})}
+
+    def patch(self, made: PatchedEnvironment, packages: Mapping[str, Inspected]) -> None:
+        brought = {
+            path: text(packages[new.name], path)
+            for new in made.added
+            for path in packages[new.name].contents.paths
+            if path not in new.omit and not is_covered(path, made.kept)
+        }
+        brought |= {path: text(packages[name], path) for name, paths in made.restored.items() for path in paths}
+        for path in made.gone:
+            assert not is_covered(path, brought), f"{path} is removed and written"
+            assert path not in ancestors(brought), f"{path} is removed, and something beneath it written"
+            self.remove(path)
+        self.write(brought)
+
+
+def text(item: Inspected, path: str) -> str:
+    return item.contents.paths[path] or f"record of {item.package.name}"
+
+
+def with_bytecode(files: Mapping[str, str]) -> dict[str, str]:
+    made = {pyc(path): f"bytecode of {what}" for path, what in files.items() if path.endswith(".py")}
+    return {**files, **made}
+
+
+@given(_STATES)
+def test_patches_one_upon_the_other_end_where_a_fresh_environment_would(
+    states: list[dict[str, dict[str, str]]],
+) -> None:
+    """Wherever the packages can be together at all: the same files, the same contents, no directory left empty."""
+    there = {name: package(name, "0", **_contents(paths)) for name, paths in states[0].items()}
+    try:
+        decide_fresh(there)
+    except ArtifactError:
+        return
+    omit = {name: frozenset(paths) for name, paths in decide_fresh(there).items()}
+    tree = Environment(there)
+    for number, state in enumerate(states[1:], start=1):
+        after = dict(there)
+        for name in there.keys() - state.keys():
+            del after[name]
+        for name, paths in state.items():
+            new = package(name, str(number), **_contents(paths))
+            if name not in there or paths.keys() - there[name].contents.paths.keys():
+                after[name] = new
+        added = [item for name, item in after.items() if there.get(name) is not item]
+        try:
+            made = decide(*there.values(), add=added, remove=there.keys() - after.keys(), omit=omit)
+        except ArtifactError:
+            return
+        tree.patch(made, after)
+        assert tree.files == Environment(after).files
+        assert tree.folders == ancestors(tree.files)
+        omit = _omitted(omit, made, after)
+        there = after
+
+
+def _contents(paths: Mapping[str, str]) -> dict[str, str | None]:
+    """Contents that are mostly the same, whoever brings the path."""
+    return {path: f"{what} at {path}" for path, what in paths.items()}
+
+
+def decide_fresh(packages: Mapping[str, Inspected]) -> dict[str, set[str]]:
+    """What each package leaves to others when all are locked at once."""
+    owners = decide_owners(LAB, list(packages.values()), "a test")
+    omit: dict[str, set[str]] = {name: set() for name in packages}
+    for path, owner in owners.items():
+        for name, item in packages.items():
+            if path in item.contents.paths and name != owner:
+                omit[name].add(path)
+    return omit
+
+
+def _omitted(
+    omit: Mapping[str, Collection[str]], made: PatchedEnvironment, after: Mapping[str, Inspected]
+) -> dict[str, frozenset[str]]:
+    """What packages leave to others after a patch, as a lock set has it."""
+    fresh = {new.name: frozenset(new.omit) for new in made.added}
+    staying = {
+        name: (frozenset(omit[name]) - set(made.restored.get(name, ()))) | set(made.yielded.get(name, ()))
+        for name in after.keys() - fresh.keys()
+    }
+    return {**staying, **fresh}

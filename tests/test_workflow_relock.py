@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from peel.errors import DocumentError
-from peel.model.patch import Changes, Demand, PackageChange
+from peel.model.patch import Changes, Demand, PackageChange, Replacement
 from peel.tools.micromamba import find_solver
 from relocking import Bench, entry_of, moves, patch, versions
 from solving import BOTH, REAL
@@ -219,6 +219,17 @@ def test_a_package_keeps_to_what_its_environment_declares_when_it_moves(bench: B
     bench.make("curl", "8.2", "openssl")
     bench.make("curl", "9.0", "openssl")
     assert versions(bench.relock(packages=RAISE))["curl"] == "8.2"
+
+
+def test_what_an_earlier_patch_took_away_does_not_come_back(bench: Bench) -> None:
+    bench.lock("libfoo2", "2.0")
+    bench.lock("app", "2.0", "libfoo2")
+    bench.make("libfoo")
+    bench.make("app", "4.0", "libfoo")
+    bench.make("app", "3.0", "libfoo2")
+    earlier = PackageChange(Changes(replaced=(Replacement("libfoo", Demand("libfoo2", "libfoo2", "earlier")),)))
+    relocked = bench.relock(packages={"raise": ["app"]}, held=earlier)
+    assert versions(relocked) == {"app": "3.0", "libfoo2": "2.0"}
 
 
 def test_what_an_earlier_patch_raised_far_enough_is_not_raised_again(bench: Bench) -> None:

@@ -34,6 +34,14 @@ def test_packages_that_vanished_from_their_channel_stay(bench: Bench) -> None:
     assert relocked.entries[:2] == tuple(bench.locked[1:])
 
 
+def test_what_the_store_lacks_is_fetched_since_a_lock_says_less_than_an_archive(bench: Bench) -> None:
+    bench.lock("openssl", "3.5.0")
+    bench.lock("scipy", "1.0", constrains=["openssl <3.5.1"], stored=False)
+    bench.make("openssl", "3.5.1")
+    bench.make("scipy", "1.1")
+    assert versions(bench.relock(packages=RAISE)) == {"openssl": "3.5.1", "scipy": "1.1"}
+
+
 def test_what_vanished_comes_from_an_archive_under_its_old_address(bench: Bench) -> None:
     bench.lock("libfoo", "2.0")
     vanished = bench.make("libfoo", "1.5")

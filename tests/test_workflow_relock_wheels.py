@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from peel.errors import DocumentError
+from peel.model.patch import Changes, Demand, PackageChange
 from peel.tools.micromamba import find_solver
 from relocking import Bench, moves, serving, versions
 from solving import EMBEDDED
@@ -80,6 +81,12 @@ def test_a_wheel_is_removed_without_asking_anyone(bench: Bench) -> None:
     bench.channels = ((bench.root / "none").as_uri(),)
     relocked = bench.relock(wheels={"remove": ["Alpha"]})
     assert moves(relocked) == [("removed", "alpha", "to be removed by patch 2026-11-fix")]
+
+
+def test_a_wheel_that_an_earlier_patch_raised_far_enough_is_not_raised_again(bench: Bench) -> None:
+    bench.lock_wheel("alpha", "2.0")
+    earlier = PackageChange(wheels=Changes(raised=(Demand("alpha", "alpha >=1.5", "earlier"),)))
+    assert bench.relock(wheels={"raise": ["alpha >=2"]}, held=earlier).moves == ()
 
 
 def test_removing_what_a_wheel_requires_is_refused(bench: Bench) -> None:

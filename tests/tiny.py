@@ -39,17 +39,17 @@ class ChannelLock:
         return "4.0.0"
 
     def lock(self, request: Request, directory: Path) -> bytes:  # noqa: ARG002 - as CondaLock has it
-        found = {record["name"]: record for record in self._records()}
+        found = {record["name"]: record for record in self.records()}
         wanted, taken = [spec.split()[0] for spec in request.environment.dependencies], dict[str, Any]()
         while wanted:
             name = wanted.pop()
             taken[name] = found[name]
             wanted += [spec.split()[0] for spec in found[name].get("depends", ()) if spec.split()[0] not in taken]
         return yaml.safe_dump(
-            {"version": 1, "package": [self._package(taken[name]) for name in sorted(taken)]}
+            {"version": 1, "package": [self.package(taken[name]) for name in sorted(taken)]}
         ).encode()
 
-    def _records(self) -> list[dict[str, Any]]:
+    def records(self) -> list[dict[str, Any]]:
         return [
             {**record, "url": (path.parent / name).as_uri()}
             for path in sorted(self.channel.glob("*/repodata.json"))
@@ -57,7 +57,7 @@ class ChannelLock:
             for name, record in json.loads(path.read_text())[kind].items()
         ]
 
-    def _package(self, record: Mapping[str, Any]) -> dict[str, Any]:
+    def package(self, record: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "name": record["name"], "version": record["version"], "manager": "conda", "platform": "linux-64",
             "url": record["url"], "hash": {name: record[name] for name in self.hashes},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +18,17 @@ if TYPE_CHECKING:
     from peel.workflow.diff import Place
 
 _SIDE = "a lock set IMAGE:TAG, oci:DIR[:TAG] or docker://NAME:TAG"
+_OTHER = f"To: {_SIDE}; or another TAG of A's image."
+
+
+def _complete_other(context: typer.Context, incomplete: str) -> list[str]:
+    """What A may be, and the bare tags of its image, for the shell."""
+    from peel.store.catalogue import Catalogue
+
+    image, colon, _ = str(context.params.get("a") or "").partition(":")
+    root = context.find_root().params.get("catalogue") or Path()
+    tags = Catalogue(Path(root)).tags(image) if colon and "/" not in image else ()
+    return [*(tag for tag in tags if tag.startswith(incomplete)), *complete_ref(context, incomplete)]
 
 
 @app.command()
@@ -23,7 +36,8 @@ def diff(
     context: typer.Context,
     a: Annotated[str, typer.Argument(metavar="A", autocompletion=complete_ref, help=f"From: {_SIDE}.")],
     b: Annotated[
-        str, typer.Argument(metavar="B", autocompletion=complete_ref, help=f"To: {_SIDE}; or another TAG of A's image.")
+        str,
+        typer.Argument(metavar="B", autocompletion=_complete_other, help=_OTHER),
     ],
     platform: PlatformName = None,
     whole: Annotated[bool, typer.Option("--all", help="List everything, also what is only rebuilt.")] = False,
@@ -33,6 +47,7 @@ def diff(
     quiet: Quiet = False,
 ) -> None:
     """Compare packages, base, settings and layers of two lock sets or images."""
+    gc.disable()  # nearly all that is loaded and read here is needed to the end: to look for garbage takes a tenth
     from peel.report.diff import show_difference
     from peel.workflow.diff import diff as compare
     from peel.workflow.diff import parse_places

@@ -42,7 +42,10 @@ def import_(
     ] = None,
     base: Annotated[
         str | None,
-        typer.Option(metavar="REF", help="What an image that is not declared is built on.  [default: almalinux:9]"),
+        typer.Option(
+            metavar="REF",
+            help="What an image that is not declared is built on.  [default: docker.io/library/almalinux:9]",
+        ),
     ] = None,
     channel: Annotated[
         list[str] | None,

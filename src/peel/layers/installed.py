@@ -25,7 +25,7 @@ from peel.layers.layer_stream import ImageLayer
 _META: Final = re.compile(r"(?:(?P<prefix>.+)/)?conda-meta/[^/]+\.json")
 _ABOUT: Final = re.compile(
     r"(?:(?P<prefix>.+)/)?(?P<site>lib(?:64)?/python(?P<python>\d+\.\d+)t?/site-packages)"
-    r"/(?P<about>[^/]+)\.dist-info/(?P<file>METADATA|RECORD|INSTALLER|direct_url\.json)"
+    r"/(?P<about>[^/~][^/]*)\.dist-info/(?P<file>METADATA|RECORD|INSTALLER|direct_url\.json)"
 )
 _MOST: Final = {"METADATA": 16 << 20, "RECORD": 16 << 20, "INSTALLER": 1 << 10, "direct_url.json": 1 << 16}
 _MOST_META: Final = 32 << 20

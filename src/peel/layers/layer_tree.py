@@ -14,7 +14,7 @@ from peel.layers.package_records import PackageRecord, parse_record, record_limi
 from peel.model.ladder import Kind
 from peel.model.values import Digest
 
-_MOST_ENTRIES: Final = 2_000_000
+_MOST_ENTRIES: Final = 1_000_000
 _MOST_RECORDS: Final = 512 << 20  # bytes of all package records of a layer: what lies beyond has no owners
 _XATTR: Final = "SCHILY.xattr."
 _TYPES: Final = {

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Final, Literal
 
 from peel.model.conda_version import CondaVersion
@@ -14,6 +15,7 @@ from peel.model.version_order import compare_versions
 
 Kind = Literal["raised", "lowered", "rebuilt", "replaced"]
 
+_IN_ORDER: Final = attrgetter("name", "version", "build", "manager", "sha256")
 _PARTED: Final = re.compile(r"[-_.]+")
 
 
@@ -216,7 +218,7 @@ def compare_packages(before: Iterable[Present], after: Iterable[Present]) -> Pac
     changed = list(_take_pairs(left, right))
     loosely = [_by((p for found in side.values() for p in found), _loosely) for side in (left, right)]
     changed += _take_pairs(*loosely)
-    removed, added = (sorted(p for found in side.values() for p in found) for side in loosely)
+    removed, added = (sorted((p for found in side.values() for p in found), key=_IN_ORDER) for side in loosely)
     return PackagesDifference(tuple(added), tuple(removed), tuple(sorted(changed, key=lambda change: change.name)))
 
 
@@ -231,7 +233,7 @@ def _loosely(package: Present) -> str:
 
 def _by(packages: Iterable[Present], key: Callable[[Present], object]) -> dict[object, list[Present]]:
     found: dict[object, list[Present]] = {}
-    for package in sorted(packages):
+    for package in sorted(packages, key=_IN_ORDER):
         found.setdefault(key(package), []).append(package)
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from peel.errors import DocumentError
@@ -149,7 +150,7 @@ def join(
     return LockSet(ref, lock, groups, installed, patches)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Known:
     """What is known of the packages of one platform and environment, from conda-lock's file and the image's lock."""
 
@@ -158,17 +159,20 @@ class _Known:
     place: tuple[str, str]
     origin: str
 
-    @property
+    @cached_property
     def installed(self) -> Sequence[CondaLockPackage]:
         """What conda-lock's file holds."""
         return [package for package in self.locks[self.place[1]] if package.platform == self.place[0]]
 
+    @cached_property
+    def _by_file(self) -> Mapping[str, CondaLockPackage]:
+        return {package.file_name: package for package in self.installed}
+
     def packages(self, pinned: Sequence[LockedPackage]) -> tuple[Package, ...]:
         """These packages in full. Raises DocumentError for one that stands nowhere, or with another hash."""
-        by_file = {package.file_name: package for package in self.installed}
         platform, environment = self.place
         superseded = {old.file: old for old in self.lock.superseded.get(platform, {}).get(environment, ())}
-        return tuple(self._package(one, by_file.get(one.file), superseded.get(one.file)) for one in pinned)
+        return tuple(self._package(one, self._by_file.get(one.file), superseded.get(one.file)) for one in pinned)
 
     def _package(self, pinned: LockedPackage, found: CondaLockPackage | None, old: SupersededPackage | None) -> Package:
         if found is not None and found.hash.sha256 in {None, pinned.sha256}:
@@ -259,7 +263,9 @@ def _change(
     state.update({package.name: package for package in added})
     others = change.restored.keys() | change.yielded.keys()
     if unknown := sorted(others - (state.keys() - {package.name for package in added})):
-        raise DocumentError(f"{known.origin}: {patch} restores {unknown[0]!r}, which is not there before", hint=_TOUCHED)
+        raise DocumentError(
+            f"{known.origin}: {patch} restores {unknown[0]!r}, which is not there before", hint=_TOUCHED
+        )
     restored = tuple(_restored(state, other, change) for other in sorted(others))
     return EnvironmentPatch(
         name, change.removed, added, change.python, change.gone, change.kept, restored, tuple(state.values())

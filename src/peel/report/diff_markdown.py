@@ -18,6 +18,7 @@ from peel.report.diff_rows import (
     package_rows,
     place_of,
     setting_rows,
+    state_words,
     summary,
 )
 
@@ -31,8 +32,8 @@ def to_markdown(difference: Difference) -> str:
     if difference.base:
         before, after = difference.base
         lines += ["#### Base", "", *_table(("from", "to"), [(code(before.text), code(after.text))])]
-    lines += _settings("Launch settings", setting_rows(difference.launch))
-    lines += _settings("Files of patches", setting_rows(difference.files))
+    lines += _settings("Launch settings", "setting", setting_rows(difference.launch))
+    lines += _settings("Files of patches", "path", setting_rows(difference.files))
     for environment in in_order(difference.environments):
         lines += _environment(environment)
     if difference.system:
@@ -64,11 +65,11 @@ def _folded(title: str, lines: Sequence[str]) -> Sequence[str]:
     return [f"<details><summary>{title}</summary>", "", *lines, "</details>", ""] if lines else []
 
 
-def _settings(title: str, rows: Sequence[Row]) -> Sequence[str]:
+def _settings(title: str, column: str, rows: Sequence[Row]) -> Sequence[str]:
     if not rows:
         return []
     cells = [(code(row.name), _cell(row.before), _cell(row.after)) for row in rows]
-    return [f"#### {title}", "", *_table(("setting", "from", "to"), cells)]
+    return [f"#### {title}", "", *_table((column, "from", "to"), cells)]
 
 
 def _environment(environment: EnvironmentDifference) -> Sequence[str]:
@@ -77,7 +78,7 @@ def _environment(environment: EnvironmentDifference) -> Sequence[str]:
     if environment.state == "both":
         said = counts(packages) or "moved, with the same packages"
         return [title, "", said, "", *_packages(packages)]
-    count, word = len(packages.added or packages.removed), "is new" if packages.added else "is gone"
+    count, word = len(packages.added or packages.removed), state_words(environment)
     return [f"{title} {word}", "", *_folded(f"{count:,} packages", list(_package_table(_all(packages))))]
 
 

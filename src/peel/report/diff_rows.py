@@ -135,6 +135,11 @@ def place_of(environment: EnvironmentDifference) -> str:
     return prefixes[-1] if prefixes[-1] != environment.name else ""
 
 
+def state_words(environment: EnvironmentDifference) -> str:
+    """What became of an environment that is on one side only."""
+    return "is new" if environment.state == "added" else "is gone"
+
+
 def in_order(environments: Sequence[EnvironmentDifference]) -> Iterator[EnvironmentDifference]:
     """Environments that differ: those on both sides, then those that are gone, then new ones."""
     for state in ("both", "removed", "added"):

@@ -14,6 +14,7 @@ from peel.report.diff_rows import (
     package_rows,
     place_of,
     setting_rows,
+    state_words,
     summary,
 )
 
@@ -29,8 +30,8 @@ def show_text(difference: Difference, console: Console, *, whole: bool) -> None:
         _title("base", console)
         console.line(f"  from {before.text}")
         console.line(f"  to   {after.text}")
-    _settings("launch settings", setting_rows(difference.launch), console)
-    _settings("files of patches", setting_rows(difference.files), console)
+    _settings("launch settings", "SETTING", setting_rows(difference.launch), console)
+    _settings("files of patches", "PATH", setting_rows(difference.files), console)
     for environment in in_order(difference.environments):
         _environment(environment, console, whole=whole)
     if difference.system:
@@ -45,10 +46,10 @@ def _title(text: str, console: Console) -> None:
     console.line(text)
 
 
-def _settings(title: str, rows: Sequence[Row], console: Console) -> None:
+def _settings(title: str, column: str, rows: Sequence[Row], console: Console) -> None:
     if rows:
         _title(title, console)
-        console.table(("SETTING", "FROM", "TO"), [(row.name, row.before, row.after) for row in rows])
+        console.table((column, "FROM", "TO"), [(row.name, row.before, row.after) for row in rows])
 
 
 def _environment(environment: EnvironmentDifference, console: Console, *, whole: bool) -> None:
@@ -57,7 +58,7 @@ def _environment(environment: EnvironmentDifference, console: Console, *, whole:
     if environment.state == "both":
         _title(f"{environment.name}{where}: {counts(packages) or 'moved, with the same packages'}", console)
     else:
-        count, word = len(packages.added or packages.removed), "is new" if packages.added else "is gone"
+        count, word = len(packages.added or packages.removed), state_words(environment)
         _title(f"{environment.name}{where} {word}, with {count:,} packages", console)
     if environment.state == "both" or whole:
         _packages(packages, console, whole=whole)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from peel.console import Console
-from peel.model.ladder import Cause, Difference, Kind, Rung
+from peel.model.ladder import Cause, Difference, Rung
 from peel.report import SCHEMA
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _grouped(differences: Sequence[Difference]) -> Iterator[tuple[str, int]]:
 
 
 def _heading(first: Difference) -> str:
-    if first.layer is None or first.kind is Kind.LAYER:
+    if first.layer is None or first.path is None:
         return f"{first.cause.value}: {first.layer}" if first.layer else first.cause.value
     return f"{first.cause.value}: {first.package or 'of no package'}, in layer {first.layer!r}"
 

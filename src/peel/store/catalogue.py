@@ -98,7 +98,7 @@ class Catalogue:
         return resolve(declaration, lab, payloads, origin=f"envs/{image}.yaml")
 
     def _undeclared(self, image: str) -> DocumentError:
-        near = difflib.get_close_matches(image, self.images(), n=1)
+        near = difflib.get_close_matches(image, [name for name in self.images() if name != image], n=1)
         return DocumentError(
             f"envs/{image}.yaml: no such file: image {image!r} is not declared",
             hint=f"did you mean {near[0]!r}?" if near else "peel list shows what this catalogue holds",

@@ -133,7 +133,9 @@ def attempt(
     settings: FetchSettings | None = None,
 ) -> Attempted:
     """Fetch what can be had; what cannot be is told of, not raised. Raises ToolError when the disk refuses."""
-    there = {a: _pinned(a, blobs) for a in wanted if isinstance(a, Artifact) and blobs.has(a.digest)}
+    there: dict[_Wanted, Pinned] = {
+        a: _pinned(a, blobs) for a in wanted if isinstance(a, Artifact) and blobs.has(a.digest)
+    }
     rest = [each for each in dict.fromkeys(wanted) if each not in there]
     fetching = _Fetching(rest, blobs, work, progress or Silent(), settings or FetchSettings())
     _run_through(fetching)

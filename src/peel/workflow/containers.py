@@ -14,6 +14,7 @@ from peel.tools import isolation
 from peel.tools.buildah import CHROOT, Buildah, Storage, StoredImage
 
 _TAG = "image"
+_ONLY = None  # by a name, skopeo finds no image in a layout that came as Docker has it
 _STORED = "localhost/peel"
 
 
@@ -43,14 +44,14 @@ def import_image(manifest: Descriptor, store: Store, buildah: Buildah) -> str:
             return found
         with store.work() as work:
             export_layout(store.blobs, manifest, work / "layout", _TAG)
-            return buildah_tool.import_layout(buildah.storage, work / "layout", _TAG, name)
+            return buildah_tool.import_layout(buildah.storage, work / "layout", _ONLY, name)
 
 
 def load_image(manifest: Descriptor, store: Store, name: str) -> str:
     """Import an image into the machine's own storage, where buildah and podman find it as ``name``; its id."""
     with store.work() as work:
         export_layout(store.blobs, manifest, work / "layout", _TAG)
-        return buildah_tool.load(work / "layout", _TAG, name)
+        return buildah_tool.load(work / "layout", _ONLY, name)
 
 
 def storage_at_rest(store: Store) -> Storage | None:

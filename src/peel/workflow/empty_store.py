@@ -20,7 +20,11 @@ def empty_store(store: Store) -> Iterator[Store]:
     """Lend an empty store on the disk of another one; what killed runs left of theirs is cleared away first."""
     _clear_killed(store)
     with store.work() as work:
-        yield Store(work / _NAME)
+        try:
+            yield Store(work / _NAME)
+        finally:
+            with process.uninterrupted():
+                mounts.detach(work / _STORAGE)  # those of a buildah that was interrupted
 
 
 def _clear_killed(store: Store) -> None:

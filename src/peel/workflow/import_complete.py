@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from peel.model.history.lock_file import UNKNOWN
 from peel.model.history.remembered import Remembered
 from peel.model.progress import Progress
 from peel.model.values import Digest
@@ -18,6 +19,7 @@ from peel.workflow.import_look_up import LookUp
 from peel.workflow.import_wheels import WheelFinder
 
 _LOOSE: Final = "it is not pinned to one build: only a solver could tell which was meant"
+_GONE: Final = "an archive lists it, and does not have it"
 _OTHER_MD5: Final = "what archives or lock sets hold by its name has another md5"
 
 
@@ -38,8 +40,6 @@ class Completing:
     at_hand: AtHand
     look_up: LookUp
     wheels: WheelFinder
-    again: bool
-    """Whether to look up, too, what cannot be had from where the list says: channels were named for it."""
     progress: Progress
     missing: dict[Remembered, str] = field(default_factory=dict)
 
@@ -52,7 +52,9 @@ class Completing:
         self._locate(known)
         self._locate_wheels(known)
         had = self._fetch(known)
-        if self.again and (lost := [each for each in known if each in self.missing and each.url and each.build]):
+        if self.look_up.named and (
+            lost := [each for each in known if each in self.missing and each.url and each.build]
+        ):
             had |= self._fetch_elsewhere(lost)
         return Completed([had[each] for each in packages if each in had], dict(self.missing))
 
@@ -94,7 +96,7 @@ class Completing:
         had = {}
         for each, artifact in wanted.items():
             if artifact not in done.found:
-                self.missing[each] = done.failed[artifact]
+                self.missing[each] = _GONE if artifact.url.startswith(UNKNOWN) else done.failed[artifact]
             elif now := self._checked(each, known[each], done.found[artifact]):
                 had[each] = now
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -94,17 +95,15 @@ class ImageImport:
     def _say_what_is_odd(self, found: Sequence[InstalledEnvironment], image: PublishedImage) -> None:
         for each in found:
             if not each.packages:
-                self.progress.warn(
-                    f"{image.name}: {len(each.wheels)} wheels in {each.prefix} belong to no conda environment, and are "
-                    "left as they are"
-                )
+                wheels = "1 wheel" if len(each.wheels) == 1 else f"{len(each.wheels)} wheels"
+                self.progress.warn(f"{image.name}: {wheels} in {each.prefix}, of no conda environment: left as found")
             elif not can_be_held(each.prefix):
                 self.progress.warn(
                     f"{image.name}: the environment in {each.prefix!r} is left as it is: a lock holds paths of "
                     "letters, digits and . _ - + @ % only"
                 )
-            names = [package.name for package in each.packages]
-            if twice := sorted({name for name in names if names.count(name) > 1}):
+            names = Counter(package.name for package in each.packages)
+            if twice := sorted(name for name, count in names.items() if count > 1):
                 self.progress.warn(f"{image.name}: {each.prefix} has two records of {', '.join(twice)}")
 
     def _take_over(self, image: PublishedImage) -> BaseImage:

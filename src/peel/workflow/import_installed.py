@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -100,5 +101,5 @@ def _wheel(wheel: InstalledWheel, platform: Platform) -> Entry:
 
 def _channels(packages: Sequence[InstalledPackage]) -> tuple[str, ...]:
     found = [parse_conda_url(_CREDENTIALS.sub("", package.url)) for package in packages]
-    named = [each.channel for each in found if each and _FETCHABLE.fullmatch(each.channel)]
-    return tuple(sorted(dict.fromkeys(named), key=lambda channel: (-named.count(channel), channel)))
+    counts = Counter(each.channel for each in found if each and _FETCHABLE.fullmatch(each.channel))
+    return tuple(sorted(counts, key=lambda channel: (-counts[channel], channel)))

@@ -9,7 +9,7 @@ from peel.errors import ArtifactError, DocumentError
 from peel.model.condalock import CondaLockPackage, Hashes
 from peel.model.history.lock_file import Entry, make_lock_document
 from peel.model.history.remembered import Format, History, Remembered
-from peel.model.lockset import LOCK_FILE, ImageLock, environment_lock_file
+from peel.model.lockset import LOCK_FILE, ImageLock, MissingArtifact, environment_lock_file
 from peel.model.progress import Progress
 from peel.model.secrets import variables_in
 from peel.model.values import MTIME_CONSTANT, Platform
@@ -79,7 +79,7 @@ class ListImport:
 
     def _secrets(self) -> Mapping[str, str]:
         """The variables that the list and its channels name, with their values."""
-        urls = [each.url for packages in self.target.packages.values() for each in packages]
+        urls = [each.url or each.channel for packages in self.target.packages.values() for each in packages]
         declared = [
             url for each in self.target.declared.environments for url in (*each.channels, *each.pip_repositories)
         ]
@@ -93,16 +93,13 @@ class ListImport:
 
     def _complete(self, platform: str, packages: Sequence[Remembered]) -> Completed:
         secrets, subdir = self._secrets(), Platform(platform)
-        look_up = LookUp(self.target.channels, subdir, self.store, secrets, self.progress)
-        wheels = WheelFinder(
-            self.target.channels, subdir, self.target.found if self.target.is_declared else None, self._tool,
-            self.store, self.progress,
-        )  # fmt: skip
+        look_up = LookUp(self.target.channels, bool(self.wish.channels), subdir, self.store, secrets, self.progress)
+        channels = self.target.channels or self.target.found.channels
+        declared = self.target.found if self.target.is_declared else None
+        wheels = WheelFinder(channels, subdir, declared, self._tool, self.store, self.progress)
         at_hand = look_around(packages, self.archives, self.catalogue, self.store.blobs)
-        completing = Completing(
-            self.store, Sources(secrets, tuple(self.archives)), at_hand, look_up, wheels,
-            again=bool(self.wish.channels), progress=self.progress,
-        )  # fmt: skip
+        sources = Sources(secrets, tuple(self.archives))
+        completing = Completing(self.store, sources, at_hand, look_up, wheels, self.progress)
         return completing.run(packages)
 
     def _solve(self) -> Imported:
@@ -126,7 +123,7 @@ class ListImport:
     def _lock(self, completed: Mapping[str, Completed]) -> Imported:
         places = {(platform, self.target.environment): done.had for platform, done in completed.items()}
         wanted = {place: [_locked(package, place[0]) for package in had] for place, had in places.items()}
-        inspected = inspect_packages(wanted, self.store, Sources(), self.progress)
+        inspected = inspect_packages(wanted, self.store, Sources(network=False), self.progress)
         for place, found in inspected.items():
             _refuse_others(found, f"{place[1]} on {place[0]}")
         declared = self.target.declared
@@ -157,7 +154,7 @@ class ListImport:
             for platform, done in completed.items()
             for package in done.had
         ]
-        return make_lock_document(entries, self.target.channels, tuple(completed))
+        return make_lock_document(entries, self.target.found.channels, tuple(completed))
 
     def _write(self, given: Given, conda_lock: CondaLock | None) -> None:
         lock_image(
@@ -178,10 +175,9 @@ class ListImport:
     def _write_partial(self, completed: Mapping[str, Completed], missing: tuple[Missing, ...]) -> Imported:
         """Write what is known into a lock set that says of itself that it is incomplete."""
         target, name = self.target, self.target.environment
-        told: dict[str, dict[str, tuple[object, ...]]] = {}
+        told: dict[str, dict[str, list[MissingArtifact]]] = {}
         for each in missing:
-            found = told.setdefault(each.platform, {})
-            found[name] = (*found.get(name, ()), each.artifact)
+            told.setdefault(each.platform, {}).setdefault(name, []).append(each.artifact)
         lock = ImageLock.model_validate(
             {
                 "schema": 1, "image": target.ref.image, "tag": target.ref.tag,

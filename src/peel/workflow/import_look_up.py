@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from peel.errors import PeelError
+from peel.errors import DocumentError, PeelError
 from peel.model.history.channels import channel_names
 from peel.model.history.remembered import Remembered
 from peel.model.progress import Progress
@@ -16,6 +16,7 @@ from peel.store.store import Store
 from peel.store.transport import TransportError, expand
 from peel.tools.package_search import Exactly, Found, search
 
+_MOST_CHANNELS: Final = 50
 _NO_CHANNEL: Final = "the list names no channel: name one with --channel"
 
 
@@ -23,10 +24,12 @@ _NO_CHANNEL: Final = "the list names no channel: name one with --channel"
 class LookUp:
     """A look-up in channels, one after the other; what one has is not looked for in the next.
 
-    ``variables`` are those that channels may name, with their values.
+    ``variables`` are those that channels may name, with their values. Channels that were ``named`` go before the one
+    that a package is said to be from.
     """
 
     channels: Sequence[str]
+    named: bool
     platform: Platform
     store: Store
     variables: Mapping[str, str]
@@ -35,7 +38,10 @@ class LookUp:
     """By channel, why it could not be searched."""
 
     def find(self, packages: Sequence[Remembered]) -> Mapping[Remembered, Remembered]:
-        """Those that were found, each with URL and hashes; a package that names a channel is looked for there alone."""
+        """Those that were found, each with URL and hashes; one that names its channel is looked for there alone.
+
+        Raises DocumentError for more channels than anybody has: each is a process and an index to fetch.
+        """
         found: dict[Remembered, Remembered] = {}
         for channel in self._order(packages):
             wanted = [each for each in packages if each not in found and channel in self._channels_of(each)]
@@ -53,10 +59,17 @@ class LookUp:
         return "; ".join([*reasons, *([f"no such build in {', '.join(asked)}"] if asked else [])])
 
     def _channels_of(self, package: Remembered) -> Sequence[str]:
-        return channel_names([package.channel]) if package.channel and not package.url else self.channels
+        own = package.channel and not package.url and not self.named
+        return channel_names([package.channel]) if own else self.channels
 
     def _order(self, packages: Sequence[Remembered]) -> Sequence[str]:
-        return list(dict.fromkeys(channel for each in packages for channel in self._channels_of(each)))
+        order = list(dict.fromkeys(channel for each in packages for channel in self._channels_of(each)))
+        if len(order) > _MOST_CHANNELS:
+            raise DocumentError(
+                f"the list names {len(order)} channels, and at most {_MOST_CHANNELS} are asked",
+                hint="name those that matter with --channel",
+            )
+        return order
 
     def _search(self, channel: str, wanted: Sequence[Remembered]) -> Sequence[Found]:
         self.progress.step(f"looking for {len(wanted)} packages in {redact(channel)}")

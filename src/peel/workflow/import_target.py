@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -40,7 +41,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An image and the environment of it that the list describes; ``packages`` are by platform."""
+    """An image and the environment of it that the list describes; ``packages`` are by platform.
+
+    ``channels`` are those to ask for packages that name none themselves.
+    """
 
     ref: ImageRef
     declared: Declared
@@ -65,6 +69,11 @@ def make_target(history: History, ref: ImageRef, wish: Wish, catalogue: Catalogu
 
     Raises UsageError for a wish that makes no sense for it, DocumentError where the list is not what the image needs.
     """
+    if wish.theirs is not None and not history.environments:
+        raise UsageError(
+            f"{history.origin} is of one environment that has no name, not of {wish.theirs!r}",
+            hint=f"leave ={wish.theirs} out",
+        )
     theirs = history.choose_environment(
         wish.theirs or (wish.environment if wish.environment in history.environments else None)
     )
@@ -72,9 +81,10 @@ def make_target(history: History, ref: ImageRef, wish: Wish, catalogue: Catalogu
         return _declared(history, ref, wish, catalogue, theirs)
     platform = history.choose_platform(wish.platform, here)
     packages = {platform.subdir: history.select(theirs, platform)}
-    channels = channel_names(wish.channels or history.channels or _channels_of(packages[platform.subdir]))
+    channels = channel_names(wish.channels or history.channels)
     name = wish.environment or _named(history.name) or (_named(theirs) if theirs not in {"default", "main"} else "")
-    declared = _made(name or _UNNAMED, packages[platform.subdir], channels, platform, wish)
+    known = channels or channel_names(_channels_of(packages[platform.subdir]))
+    declared = _made(name or _UNNAMED, packages[platform.subdir], known, platform, wish)
     return Target(ref, declared, declared.environments[0].name, is_declared=False, channels=channels, packages=packages)
 
 
@@ -129,8 +139,8 @@ def _named(text: str) -> str:
 
 def _channels_of(packages: Sequence[Remembered]) -> Sequence[str]:
     """The channels that packages come from, the one of most first."""
-    named = [package.channel for package in packages if package.channel]
-    return sorted(dict.fromkeys(named), key=lambda channel: (-named.count(channel), channel))
+    counts = Counter(package.channel for package in packages if package.channel)
+    return sorted(counts, key=lambda channel: (-counts[channel], channel))
 
 
 def _made(

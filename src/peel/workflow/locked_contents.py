@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import quote
 
 from peel.errors import DocumentError
@@ -31,6 +31,8 @@ from peel.model.values import Digest, ImageRef, Platform
 from peel.store.base import load_base
 from peel.store.catalogue import Catalogue
 from peel.store.store import Store
+
+_PINNED_ELSEWHERE: Final = Hashes()
 
 if TYPE_CHECKING:
     from peel.layers.image_files import ImageFiles
@@ -178,9 +180,11 @@ def _in_the_end(lock: ImageLock, platform: str, environment: str) -> Sequence[Lo
 
 
 def _present(package: LockedPackage) -> Present:
-    version, build = _version_and_build(package.file)
-    manager = "pip" if package.file.endswith(".whl") else "conda"
-    return Present(package.name, version, build, manager, package.sha256)  # type: ignore[arg-type]
+    return Present(package.name, *_version_and_build(package.file), _manager(package.file), package.sha256)
+
+
+def _manager(file_name: str) -> Literal["conda", "pip"]:
+    return "pip" if file_name.endswith(".whl") else "conda"
 
 
 def _version_and_build(file_name: str) -> tuple[str, str]:
@@ -246,11 +250,10 @@ def make_thin_plan(side: LockedSide) -> Plan:
 
 
 def _entry(package: LockedPackage, platform: str) -> CondaLockPackage:
-    found = _present(package)
+    version, _ = _version_and_build(package.file)
     return CondaLockPackage.model_construct(
-        name=package.name, version=found.version, manager=found.manager, platform=platform,
-        url=f"file:///{quote(package.file)}", hash=Hashes.model_construct(md5=None, sha256=package.sha256),
-        dependencies={},
+        name=package.name, version=version, manager=_manager(package.file), platform=platform,
+        url=f"file:///{quote(package.file)}", hash=_PINNED_ELSEWHERE, dependencies={},
     )  # fmt: skip
 
 

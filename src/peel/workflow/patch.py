@@ -5,7 +5,7 @@ Everything is decided before anything is written; what is written is all that a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
@@ -31,10 +31,11 @@ from peel.workflow.lock import FORMATS
 from peel.workflow.packages import PackageReader
 from peel.workflow.patch_fold import fold_patches
 from peel.workflow.patch_lab import LabChanger, OtherLab, declare_lab, find_lab
-from peel.workflow.patch_packages import Moved, installed, relock_all
-from peel.workflow.patch_step import Workbench, apply_patch
-from peel.workflow.relock import relock
+from peel.workflow.patch_packages import Moved, installed, lab_moves, relock_all
+from peel.workflow.patch_step import apply_patch
+from peel.workflow.relock import Relocked, relock
 from peel.workflow.solve import channel_secrets
+from peel.workflow.workbench import Workbench
 
 Mode = Literal["overlay", "replace"]
 
@@ -47,7 +48,10 @@ _MOST_PATCHES: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be patched, by which patches, under which tag (None: the next one) and how; ``epoch`` in seconds."""
+    """What is to be patched, by which patches, under which tag (None: the next one) and how; ``epoch`` in seconds.
+
+    ``platform`` is what will be built of it, if anything.
+    """
 
     origin: ImageRef
     patches: tuple[str, ...]
@@ -55,6 +59,7 @@ class Order:
     mode: Mode = "overlay"
     lab: str | None = None
     epoch: int | None = None
+    platform: Platform | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +68,34 @@ class Patched:
 
     ref: ImageRef
     lock: ImageLock
+    made_from: MadeFrom
     moves: tuple[Moved, ...]
     changed: bool
 
 
 @dataclass(frozen=True, slots=True)
+class _Begun:
+    """An order, read: ``draft`` is the origin with the other lab in place, and ``earlier`` the patches that led to it.
+
+    ``newest`` is when the newest of it was built, in seconds.
+    """
+
+    ref: ImageRef
+    newest: int
+    patches: Sequence[DeclaredPatch]
+    earlier: Sequence[DeclaredPatch]
+    made_from: MadeFrom
+    bench: Workbench
+    draft: Draft
+    moves: tuple[Moved, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Patcher:
-    """What patching takes; ``variables`` are those of the process, of which channels may name some."""
+    """What patching takes; ``variables`` are those of the process, of which channels may name some.
+
+    ``solve`` is what relocks an environment, as ``relock`` does.
+    """
 
     catalogue: Catalogue
     store: Store
@@ -77,6 +103,7 @@ class Patcher:
     variables: Mapping[str, str]
     archives: Sequence[Archive]
     progress: Progress
+    solve: Callable[..., Relocked] = relock
 
     def patch(self, order: Order) -> Patched:
         """Make the new lock set and write it, whole or not at all.
@@ -84,59 +111,60 @@ class Patcher:
         Raises UsageError for what makes no sense, DocumentError for bad documents and what cannot be had, ArtifactError
         for packages that cannot be had or go together. The same order gives the same bytes.
         """
-        origin, patches = self._begin(order)
-        ref = self._address(order, origin)
-        lab = find_lab(order.lab, origin, self.catalogue) if order.lab else None
-        bench, changer = self._tools(declare_lab(origin, lab) if lab else origin.lock.declared)
-        draft = changer.change(origin, lab) if lab else origin
-        moves, newest = list[Moved](), origin.lock.epoch
-        for number, patch in enumerate(patches):
+        begun = self._begin(order)
+        draft, moves, newest = begun.draft, list(begun.moves), begun.newest
+        for number, patch in enumerate(begun.patches):
             self.progress.step(f"applying {patch.name}: {patch.declaration.reason}")
-            applied = apply_patch(draft, patch, [*self._earlier(origin), *patches[:number]], bench)
+            applied = apply_patch(draft, patch, [*begun.earlier, *begun.patches[:number]], begun.bench)
             draft, newest = applied.draft, max(newest, applied.newest)
             moves += applied.moves
         if order.mode == "replace":
-            draft = fold_patches(draft, origin.lock, bench.reader)
-        finished = draft.with_lock(
-            tag=ref.tag, epoch=newest if order.epoch is None else order.epoch,
-            made_from=self._made_from(order, patches, lab),
-        )  # fmt: skip
-        return Patched(ref, finished.lock, tuple(moves), self._write(finished))
+            draft = fold_patches(draft, begun.draft.lock, begun.bench.reader)
+        epoch = newest if order.epoch is None else order.epoch
+        finished = draft.with_lock(tag=begun.ref.tag, epoch=epoch, made_from=begun.made_from)
+        return Patched(begun.ref, finished.lock, begun.made_from, tuple(moves), self._write(finished))
 
     def preview(self, order: Order) -> Patched:
         """What would move, and nothing else; nothing is written."""
-        origin, patches = self._begin(order)
-        ref = self._address(order, origin)
-        lab = find_lab(order.lab, origin, self.catalogue) if order.lab else None
-        bench, _ = self._tools(declare_lab(origin, lab) if lab else origin.lock.declared)
-        draft, moves = origin, list[Moved]()
-        for number, patch in enumerate(patches):
-            earlier = [*self._earlier(origin), *patches[:number]]
-            draft, more = relock_all(draft, changes_for(patch, installed(draft)), earlier, bench.relock)
+        begun = self._begin(order)
+        draft, moves = begun.draft, list(begun.moves)
+        for number, patch in enumerate(begun.patches):
+            earlier = [*begun.earlier, *begun.patches[:number]]
+            draft, more = relock_all(draft, changes_for(patch, installed(draft)), earlier, begun.bench.relock)
             moves += more
-        return Patched(ref, origin.lock, tuple(moves), changed=False)
+        return Patched(begun.ref, draft.lock, begun.made_from, tuple(moves), changed=False)
 
-    def _begin(self, order: Order) -> tuple[Draft, Sequence[DeclaredPatch]]:
-        """The origin and the patches, read; what cannot be is refused before anything is solved."""
+    def _begin(self, order: Order) -> _Begun:
+        """All that is read before anything is solved, with the lab in place. What makes no sense is refused here."""
         if not order.patches and order.lab is None:
             raise UsageError("nothing to change: no patch and no lab", hint="name a patch of envs/patches, or --lab")
         origin = load_draft(order.origin, self.catalogue)
-        locks = origin.locks()
-        for platform in origin.lock.declared.platforms:  # its layers have to come out as they were
-            refuse_other_formats(make_plan(locks, Platform(platform)), FORMATS)
+        self._refuse_unfit(origin, order)
+        patches = [self.catalogue.patch(name) for name in order.patches]
+        refuse_contradictions(patches)
+        ref = self._address(order, origin)
+        lab = find_lab(order.lab, origin, self.catalogue) if order.lab else None
+        bench, changer = self._tools(declare_lab(origin, lab) if lab else origin.lock.declared)
+        draft, newest = changer.change(origin, lab) if lab else (origin, 0)
+        moves = lab_moves(origin, draft, lab.name, self.store) if lab else ()
+        made_from = self._made_from(order, patches, lab)
+        newest = max(newest, origin.lock.epoch)
+        return _Begun(ref, newest, patches, self._earlier(origin), made_from, bench, draft, moves)
+
+    def _refuse_unfit(self, origin: Draft, order: Order) -> None:
+        """Raise UsageError or DocumentError for a lock set that cannot be patched so."""
+        platform = order.platform or Platform(origin.lock.declared.platforms[0])
+        refuse_other_formats(make_plan(origin.locks(), platform), FORMATS)  # its layers have to come out as they were
         if origin.lock.imported and order.mode == "replace":
             raise UsageError(
                 f"{order.origin} was imported: nobody knows what its layers are made from, so they cannot be replaced",
                 hint="leave --mode replace out: patches go on top",
             )
-        patches = [self.catalogue.patch(name) for name in order.patches]
-        refuse_contradictions(patches)
-        return origin, patches
 
     def _tools(self, declared: Declared) -> tuple[Workbench, LabChanger]:
         conda_lock = CondaLock(self.solver, channel_secrets(declared, self.variables))
         sources = Sources(conda_lock.secrets, tuple(self.archives))
-        solve = partial(relock, store=self.store, conda_lock=conda_lock, sources=sources, progress=self.progress)
+        solve = partial(self.solve, store=self.store, conda_lock=conda_lock, sources=sources, progress=self.progress)
         reader = PackageReader(self.store, sources, self.progress)
         bench = Workbench(solve, reader, self.store, sources, self.progress)
         return bench, LabChanger(self.store, sources, conda_lock, self.progress)
@@ -211,5 +239,5 @@ def _refuse_too_many(draft: Draft, platform: Platform) -> None:
     if count > _MOST_LAYERS:
         raise DocumentError(
             f"{draft.ref} would have {count} layers for {platform}, and {_MOST_LAYERS} run everywhere",
-            hint="fold the patches in: --mode replace",
+            hint="the image has too many for a patch" if draft.lock.imported else "fold the patches in: --mode replace",
         )

@@ -48,7 +48,7 @@ def find_lab(text: str, draft: Draft, catalogue: Catalogue) -> OtherLab:
             f"{draft.ref} has no lab that peel made", hint="only images that peel locked have one to change"
         )
     if ":" in text and not text.endswith(_SUFFIXES):
-        other = load_draft(ImageRef.parse(text), catalogue)
+        other = load_draft(_parse_ref(text), catalogue)
         if not other.lock.declared.has_lab:
             raise UsageError(
                 f"{text} has no lab that peel made", hint="name a lock set that was locked from declarations"
@@ -58,6 +58,13 @@ def find_lab(text: str, draft: Draft, catalogue: Catalogue) -> OtherLab:
     path = _find_file(text, catalogue)
     spec = load(path, EnvironmentSpec, origin=text)
     return OtherLab(path.name, _declared(spec, draft.environment(LAB)), None)
+
+
+def _parse_ref(text: str) -> ImageRef:
+    try:
+        return ImageRef.parse(text)
+    except DocumentError as error:
+        raise UsageError(error.message, hint=error.hint) from None
 
 
 def _find_file(text: str, catalogue: Catalogue) -> Path:
@@ -100,20 +107,23 @@ class LabChanger:
     conda_lock: CondaLock
     progress: Progress
 
-    def change(self, draft: Draft, lab: OtherLab) -> Draft:
-        """The draft with the other lab.
+    def change(self, draft: Draft, lab: OtherLab) -> tuple[Draft, int]:
+        """The draft with the other lab, and when the newest of that was built, in seconds.
 
         Raises DocumentError where it does not fit, DifferenceError should a payload's layer not be what it was.
         """
         declared = declare_lab(draft, lab)
-        found = self._take_over(draft, lab.locked, declared) if lab.locked else self._lock(draft, declared)
+        if lab.locked:
+            found, newest = self._take_over(draft, lab.locked, declared), lab.locked.lock.epoch
+        else:
+            found, newest = self._lock(draft, declared)
         _refuse_newer_glibc(found)
         for platform in declared.platforms:
             count = refuse_other_payloads(draft, found, Platform(platform))
             self.progress.step(
                 f"the lab comes from {lab.name}; {count} layers of payloads for {platform} stay as they are"
             )
-        return found
+        return found, newest
 
     def _take_over(self, draft: Draft, other: Draft, declared: Declared) -> Draft:
         """The lab of another lock set, to the letter: its groups, and what patches made of it."""
@@ -133,7 +143,7 @@ class LabChanger:
         )  # fmt: skip
         return replace(changed, contents={**draft.contents, **other.contents})
 
-    def _lock(self, draft: Draft, declared: Declared) -> Draft:
+    def _lock(self, draft: Draft, declared: Declared) -> tuple[Draft, int]:
         """A lab that is locked now, in the groups that the old one had."""
         lab = declared.lab
         glibc = {platform: base.glibc for platform, base in draft.lock.base.items()}
@@ -153,11 +163,12 @@ class LabChanger:
             platform: {name: each for name, each in places.items() if name != LAB}
             for platform, places in draft.lock.superseded.items()
         }
-        return fresh.with_document(LAB, complete_hashes(data, digests)).with_lock(
+        locked = fresh.with_document(LAB, complete_hashes(data, digests)).with_lock(
             declared=declared, layers=pin_layers(declared, draft.lock.base, inspected, draft.lock),
             superseded={platform: each for platform, each in superseded.items() if each},
             patches=tuple(_patches(draft, labs=False)),
         )  # fmt: skip
+        return locked, max(item.contents.timestamp or 0 for found in inspected.values() for item in found)
 
 
 def refuse_other_payloads(before: Draft, after: Draft, platform: Platform) -> int:
@@ -203,7 +214,7 @@ def _refuse_newer_glibc(draft: Draft) -> None:
     for platform, base in draft.lock.base.items():
         for entry in draft.entries_at((platform, LAB)):
             asked = str(entry.get("dependencies", {}).get("__glibc", ""))
-            if asked and not depends_allow(asked, base.glibc, "0"):
+            if asked and not depends_allow(f"__glibc {asked}", base.glibc, "0"):
                 raise DocumentError(
                     f"{entry['name']} {entry['version']} of the lab needs glibc {asked}, and the base of "
                     f"{draft.ref} has {base.glibc} on {platform}",

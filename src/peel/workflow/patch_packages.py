@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from peel.model.moves import Move
+from peel.model.declared import LAB
+from peel.model.moves import Move, conda_moves
 from peel.model.patch import Changes, Installed, PackageChange, asked_of, normalized
 from peel.model.patch_document import DeclaredPatch, Manager
+from peel.model.wheel_moves import wheel_moves
+from peel.store.store import Store
 from peel.workflow.draft import Draft
+from peel.workflow.local_channel import locked_record
 from peel.workflow.lock_entries import Entry
 from peel.workflow.relock import Relocked, Wish
 
@@ -48,6 +52,20 @@ def relock_all(
             after = after.with_entries(place, found.entries)
             moves += [Moved(platform, name, move) for move in found.moves]
     return after, tuple(moves)
+
+
+def lab_moves(before: Draft, after: Draft, lab: str, store: Store) -> tuple[Moved, ...]:
+    """What another lab brings, and takes away."""
+    reason, moves = f"as in the lab of {lab}", list[Moved]()
+    for platform in before.lock.declared.platforms:
+        old, new = before.entries_at((platform, LAB)), after.entries_at((platform, LAB))
+        conda = [
+            {e["name"]: locked_record(e, store.blobs) for e in found if e["manager"] == "conda"} for found in (old, new)
+        ]
+        wheels = [{e["name"]: e for e in found if e["manager"] == "pip"} for found in (old, new)]
+        found = (*conda_moves(conda[0], conda[1], Changes()), *wheel_moves(wheels[0], wheels[1], Changes()))
+        moves += [Moved(platform, LAB, replace(move, reason=reason, asked=True)) for move in found]
+    return tuple(moves)
 
 
 def _narrowed(change: PackageChange, there: Sequence[Entry]) -> PackageChange:

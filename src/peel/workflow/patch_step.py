@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from peel.errors import DocumentError
@@ -13,21 +13,18 @@ from peel.model.locked import LockSet, Package
 from peel.model.lockset import LockedPatch, PatchedEnvironment, PatchedFile
 from peel.model.patch import changes_for
 from peel.model.patch_document import DeclaredPatch
-from peel.model.plan import BasePin
-from peel.model.progress import Progress
+from peel.model.paths import is_covered
 from peel.model.values import Digest, Platform, PythonVersion
-from peel.store.store import Store
 from peel.workflow.beneath import Beneath
 from peel.workflow.draft import Draft, Place, parse_entries, superseded_by
-from peel.workflow.fetching import Sources
 from peel.workflow.inspect import Inspected, python_of, refuse_link_scripts, refuse_long_prefix
 from peel.workflow.lock import FORMATS, locked_compression
 from peel.workflow.lock_entries import Entry
-from peel.workflow.packages import PackageReader
 from peel.workflow.patch_files import Lower, check_files, refuse_swallowed
-from peel.workflow.patch_packages import Moved, Relock, installed, relock_all
+from peel.workflow.patch_packages import Moved, installed, relock_all
 from peel.workflow.patched_environment import Change, Item, decide_change
 from peel.workflow.surface import Surface, surface_of
+from peel.workflow.workbench import Workbench
 
 _NEEDED = {"lab": "jupyterlab", "payload": "ipykernel"}
 
@@ -39,28 +36,6 @@ class Applied:
     draft: Draft
     moves: tuple[Moved, ...]
     newest: int
-
-
-@dataclass(frozen=True, slots=True)
-class Workbench:
-    """What patching takes."""
-
-    relock: Relock
-    reader: PackageReader
-    store: Store
-    sources: Sources
-    progress: Progress
-    _beneath: dict[str, Beneath] = field(default_factory=dict)
-
-    def beneath(self, draft: Draft, platform: str) -> Beneath:
-        """The base of a platform; nothing of a patch ever changes it."""
-        if platform not in self._beneath:
-            lock = draft.lock
-            pin = BasePin(lock.declared.base, Digest(lock.base[platform].digest))
-            self._beneath[platform] = Beneath(
-                pin, Platform(platform), self.store, self.sources, self.progress, imported=bool(lock.imported)
-            )
-        return self._beneath[platform]
 
 
 def apply_patch(draft: Draft, patch: DeclaredPatch, earlier: Sequence[DeclaredPatch], bench: Workbench) -> Applied:
@@ -175,7 +150,7 @@ class _Step:
             environment, before, removed, added, pythons,
             own=self.own.within(environment.prefix),
             above=self._above(platform).within(environment.prefix),
-            beneath=partial(beneath.within, environment.prefix),
+            beneath=partial(self._beneath, place, environment.prefix),
             modes=partial(self.bench.reader.modes, python=pythons[0]),
             origin=origin, imported=beneath.imported,
         )  # fmt: skip
@@ -199,6 +174,14 @@ class _Step:
                 recorded = beneath.recorded(environment.prefix, package)
                 items[package.name] = Item(recorded.inspected(package, python), archived=False)
         return items
+
+    def _beneath(self, place: Place, prefix: str) -> Collection[str]:
+        """What the base holds beneath a prefix, but for what earlier patches took away."""
+        platform, name = place
+        changes = [patch.environments.get(platform, {}).get(name) for patch in self.before.lock.patches]
+        gone = {path for change in changes if change for path in change.gone}
+        there = self.bench.beneath(self.before, platform).within(prefix)
+        return {path for path in there if not is_covered(path, gone)} if gone else there
 
     def _above(self, platform: str) -> Surface:
         """All that lies above packages with the patch."""

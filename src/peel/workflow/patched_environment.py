@@ -48,7 +48,8 @@ class Change:
 
     ``removed`` are names of packages that go, or come in another build. ``pythons`` are those before and after.
     ``own`` is what this patch itself puts above the packages; ``above`` is all that is there in the end, this included.
-    ``beneath`` gives the paths that the base holds beneath the prefix; of an ``imported`` image that is everything.
+    ``beneath`` gives the paths that the base holds beneath the prefix and no patch took away; of an ``imported`` image
+    that is everything but what patches brought, and there is no bytecode but its own.
     ``modes`` reads the modes of a package's files, by path.
     """
 
@@ -189,9 +190,12 @@ def _gone(change: Change, settled: _Settled) -> Sequence[str]:
     } - settled.directories - settled.files  # fmt: skip
     if not files and not folders:
         return ()
-    living = _living(change, settled, files)
     empty = {path for path in folders if not _is_taken(path, change, settled)}
-    found = {topmost(path, living) for path in (files | empty) - living}  # what became a directory is replaced
+    living = _living(change, settled)
+    gone = (files | empty) - living  # what became a directory is replaced
+    if any(topmost(path, living) not in files for path in gone):  # only where a directory may go is the base looked at
+        living |= _of_the_base(change, files)
+    found = {topmost(path, living) for path in gone - living}
     return sorted(path for path in found if not any(parent in found for parent in above(path)))
 
 
@@ -203,7 +207,11 @@ def _vanishing(change: Change, settled: _Settled) -> set[str]:
         there = frozenset(change.beneath())
         caches = _caches(there)
         covered = (change.own.held | change.own.removed | settled.files & _files_of(change.added.values())) - lost
-        return (lost & there) | {made for path in lost | covered for made in caches.get(_stem(path), ())}
+        stale = {made for path in lost | covered for made in caches.get(_stem(path), ())}
+        patched = {
+            path for name in change.removed if change.before[name].archived for path in change.before[name].files
+        }
+        return (lost & (there | patched)) | stale
     python = change.pythons[0]
     stale = {pyc_path(path, python) for path in lost if python and _is_source(path, python)}
     return lost | stale | bytecode_behind(change.own, before, python)
@@ -216,16 +224,21 @@ def _is_taken(path: str, change: Change, settled: _Settled) -> bool:
     return any(parent in settled.files or parent in change.above.held for parent in above(path))
 
 
-def _living(change: Change, settled: _Settled, gone: Collection[str]) -> set[str]:
-    """All directories that something is left in."""
+def _living(change: Change, settled: _Settled) -> set[str]:
+    """All directories that packages, glue and patches leave something in."""
     python, removed = change.pythons[1], change.above.removed
     held = change.above.held | change.own.removed  # a whiteout of a file needs its directory, too
-    below = [path for paths in (settled.files, change.beneath()) for path in paths if path not in gone]
-    left = [path for path in below if not is_covered(path, removed)] if removed else below
+    left = [path for path in settled.files if not is_covered(path, removed)] if removed else settled.files
     sources = (path for path in settled.files if python and _is_source(path, python) and not change.above.covers(path))
-    caches = {f"{path.rpartition('/')[0]}/__pycache__" for path in sources}
+    caches = {f"{path.rpartition('/')[0]}/__pycache__" for path in sources} if not change.imported else set()
     living = ancestors(path for paths in (left, settled.directories, held, caches) for path in paths)
     return living | caches | settled.directories
+
+
+def _of_the_base(change: Change, gone: Collection[str]) -> set[str]:
+    """All directories that something of the base stays in."""
+    left = (path for path in change.beneath() if path not in gone)
+    return ancestors(path for path in left if not is_covered(path, change.above.removed))
 
 
 def _caches(paths: Iterable[str]) -> Mapping[str, Sequence[str]]:

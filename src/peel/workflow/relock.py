@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,16 +17,17 @@ from peel.model.progress import Progress
 from peel.model.secrets import holds_credentials, holds_secrets
 from peel.model.values import Digest
 from peel.model.wheel_moves import wheel_moves
+from peel.store.archives import take_from
 from peel.store.fetch import Artifact
 from peel.store.store import Store
 from peel.tools.conda_lock import CondaLock
 from peel.workflow.archived import archived_in, archived_record, origin_of, take_archived
 from peel.workflow.asker import Asker, CondaWish
-from peel.workflow.fetching import Sources, fetch_artifacts
+from peel.workflow.fetching import Sources, attempt_artifacts, fetch_artifacts
 from peel.workflow.local_channel import file_name_of, locked_record
 from peel.workflow.lock_entries import Entry, in_order, new_entry, usual_channel
 from peel.workflow.relock_conda import free_specs, relock_conda, without_settled
-from peel.workflow.relock_wheels import WheelWish, free_requirements, relock_wheels
+from peel.workflow.relock_wheels import WheelWish, free_requirements, relock_wheels, without_settled_wheels
 from peel.workflow.wheels_fit import refuse_misfits
 
 
@@ -71,16 +72,30 @@ def relock(wish: Wish, *, store: Store, conda_lock: CondaLock, sources: Sources,
     that cannot be read; ToolError when a program fails.
     """
     before, old = _parts(wish, "conda"), _parts(wish, "pip")
+    if wish.change.conda.demands and wish.environment.role != "environment":
+        _have(before.values(), store, sources, progress)
     records = {name: locked_record(entry, store.blobs) for name, entry in before.items()}
     changes = without_settled(wish.change.conda, records, wish.held.conda.demands)
+    wheel_changes = without_settled_wheels(wish.change.wheels, old, wish.held.wheels.demands)
     with store.work() as work:
         solving = _Solving(wish, store, conda_lock, sources, progress, work)
         after = solving.conda(records, changes) if changes else records
-        wheels = solving.wheels(old, after)
+        wheels = solving.wheels(old, after, wheel_changes) if wheel_changes else old
         entries = [before[name] if not is_moved(name, records, after) else solving.entry(after[name]) for name in after]
     refuse_misfits(wish.label, wish.platform, store.blobs, (records, old), (after, wheels))
-    moves = (*conda_moves(records, after, changes), *wheel_moves(old, wheels, wish.change.wheels))
+    moves = (*conda_moves(records, after, changes), *wheel_moves(old, wheels, wheel_changes))
     return Relocked(in_order([*entries, *wheels.values()]), moves)
+
+
+def _have(entries: Iterable[Entry], store: Store, sources: Sources, progress: Progress) -> None:
+    """Have the archives of what is locked, as far as they can be had: they say more of a package than a lock does."""
+    hashed = [entry for entry in entries if entry["hash"].get("sha256")]
+    urls = {Digest.from_hex(str(entry["hash"]["sha256"])): str(entry["url"]) for entry in hashed}
+    missing = [Artifact(file_name_of(url), url, digest) for digest, url in urls.items() if not store.blobs.has(digest)]
+    if missing and sources.network:
+        attempt_artifacts(missing, store, sources, progress)
+    elif missing:
+        take_from(sources.archives, [(artifact.digest, artifact.name) for artifact in missing], store.blobs)
 
 
 def _parts(wish: Wish, manager: str) -> dict[str, Entry]:
@@ -123,15 +138,14 @@ class _Solving:
             self.progress.warn(f"{told}; {wish.label} was relocked from what is at hand")
         return after
 
-    def wheels(self, before: Mapping[str, Entry], conda: Mapping[str, Record]) -> dict[str, Entry]:
+    def wheels(self, before: Mapping[str, Entry], conda: Mapping[str, Record], changes: Changes) -> dict[str, Entry]:
         """The wheels afterwards."""
-        wish, changes = self.wish, self.wish.change.wheels
-        if not changes:
-            return dict(before)
+        wish = self.wish
         asked = wish.environment.pip if wish.environment.role != "environment" else ()
         known = WheelWish(
             label=wish.label, environment=wish.environment, platform=wish.platform, glibc=wish.glibc, conda=conda,
-            before=before, changes=changes, have=self._wheel_files(before),
+            before=before, changes=changes, banned=wish.held.wheels.leaving - before.keys(),
+            have=self._wheel_files(before),
             freely=free_requirements(before, [*asked, *(demand.spec for demand in wish.held.wheels.demands)]),
         )  # fmt: skip
         self.progress.step(f"relocking the wheels of {wish.label} with conda-lock and {self.conda_lock.solver.title}")

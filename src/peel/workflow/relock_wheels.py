@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,6 +48,8 @@ class WheelWish:
     changes: Changes
     freely: Mapping[str, tuple[str, ...]]
     have: Callable[[Sequence[str]], Mapping[str, Path]]
+    banned: frozenset[str] = frozenset()
+    """What earlier patches took away, and what must not come back."""
 
 
 def relock_wheels(wish: WheelWish, conda_lock: CondaLock, work: Path, progress: Progress) -> dict[str, Any]:
@@ -196,7 +198,7 @@ def _problem(wish: WheelWish, after: Entries) -> str:
         old = str(wish.before[demand.name]["version"])
         if demand.name not in after or not is_newer(str(after[demand.name]["version"]), old):
             return f"nothing newer than {demand.name} {old} can be had"
-    back = sorted(wish.changes.leaving & after.keys())
+    back = sorted((wish.changes.leaving | wish.banned) & after.keys())
     return f"something still requires {back[0]}" if back else ""
 
 
@@ -235,6 +237,15 @@ def _impossible(wish: WheelWish, explanation: Sequence[str]) -> DocumentError:
         f"move; conda-lock says:{lines}",
         hint="ask for another version, or raise what stands in its way, under packages if that is conda's",
     )
+
+
+def without_settled_wheels(changes: Changes, before: Entries, held: Sequence[Demand]) -> Changes:
+    """The changes without what an earlier patch raised already, far enough for this one."""
+    names = {demand.name for demand in held}
+    left = tuple(
+        d for d in changes.raised if not (d.name in names and satisfies(d.spec, str(before[d.name]["version"])))
+    )
+    return replace(changes, raised=left)
 
 
 def free_requirements(before: Entries, asked: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -18,6 +18,7 @@ _EXACT = re.compile(
 )
 _LOOSE = re.compile(r"(?:(?P<channel>\S+?)::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)\s*(?:[\s=<>!~\[].*)?")
 _NO_DEFAULTS = "nodefaults"
+_LONGEST = 1000  # characters; no spec comes near, and a pattern could be long at work on more
 _KEYS = frozenset({"name", "channels", "dependencies", "prefix", "variables", "platforms", "category"})
 
 
@@ -67,7 +68,7 @@ def _texts(data: Mapping[str, Any], key: str, lines: Mapping[Path, int], origin:
 def _dependency(item: Any, number: int, lines: Mapping[Path, int], origin: str) -> Iterator[Remembered]:
     here: Path = ("dependencies", number)
     line = lines.get(here, 0)
-    if isinstance(item, str):
+    if isinstance(item, str) and len(item) <= _LONGEST:
         yield _conda(item.strip(), origin, line)
     elif isinstance(item, dict) and set(item) == {"pip"} and isinstance(item["pip"] or [], list):
         for index, requirement in enumerate(item["pip"] or []):
@@ -80,7 +81,7 @@ def _dependency(item: Any, number: int, lines: Mapping[Path, int], origin: str) 
 
 
 def _pip(requirement: Any, origin: str, line: int) -> Remembered:
-    if not isinstance(requirement, str):
+    if not isinstance(requirement, str) or len(requirement) > _LONGEST:
         raise DocumentError(
             f"{place(origin, line)}: cannot be a requirement: {quoted(requirement)}", hint="write NAME==VERSION"
         )
