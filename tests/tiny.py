@@ -45,9 +45,7 @@ class ChannelLock:
             name = wanted.pop()
             taken[name] = found[name]
             wanted += [spec.split()[0] for spec in found[name].get("depends", ()) if spec.split()[0] not in taken]
-        return yaml.safe_dump(
-            {"version": 1, "package": [self.package(taken[name]) for name in sorted(taken)]}
-        ).encode()
+        return yaml.safe_dump({"version": 1, "package": [self.package(taken[name]) for name in sorted(taken)]}).encode()
 
     def records(self) -> list[dict[str, Any]]:
         return [
