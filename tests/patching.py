@@ -22,7 +22,8 @@ class Newest:
         self.channel = ChannelLock(channel)
 
     def __call__(self, wish: Wish, **_: Any) -> Relocked:
-        there = {entry["name"]: entry for entry in wish.locked}
+        there = {entry["name"]: entry for entry in wish.locked if entry["manager"] == "conda"}
+        others = [entry for entry in wish.locked if entry["manager"] != "conda"]
         found = {record["name"]: record for record in sorted(self.channel.records(), key=lambda r: r["version"])}
         asked = wish.change.conda
         wanted, after = [demand.name for demand in asked.demands], dict(there)
@@ -34,4 +35,4 @@ class Newest:
         for name in asked.leaving:
             del after[name]
         names = sorted(name for name in there.keys() | after.keys() if there.get(name) != after.get(name))
-        return Relocked(tuple(after.values()), tuple(Move(name, None, None, "a test", "raised") for name in names))
+        return Relocked((*after.values(), *others), tuple(Move(name, None, None, "a test", "raised") for name in names))

@@ -23,7 +23,8 @@ from peel.workflow.launch import expected_kernels
 from peel.workflow.patch import Order, Patched, Patcher
 from peel.workflow.patch_proof import prove_kept
 from peel.workflow.record import accept
-from tiny import EMBEDDED, REF, ChannelLock, Tiny
+from small_images import write_layout
+from tiny import EMBEDDED, GLIBC, REF, ChannelLock, Tiny
 
 LINUX = Platform("linux-64")
 SOLVER = Solver(Path("none"), "micromamba", "2.0.0")
@@ -424,6 +425,34 @@ def test_what_cannot_be_is_refused_by_name(tiny: Tiny, asked: dict[str, Any], ma
 def test_a_file_that_cannot_lie_where_it_is_to_lie_is_refused(tiny: Tiny, path: str, match: str) -> None:
     declare(tiny, files=[{"path": path, "source": "fix.yaml"}])
     refused(tiny, DocumentError, match)
+
+
+def test_a_file_that_would_be_read_as_a_whiteout_is_refused(tiny: Tiny) -> None:
+    declare(tiny, files=[{"path": "/usr/local/.wh.x", "source": "fix.yaml"}])
+    refused(tiny, ArtifactError, "would be read as a whiteout")
+
+
+def test_a_file_on_a_way_that_the_base_has_otherwise_is_refused(tmp_path: Path) -> None:
+    made = Tiny(tmp_path)
+    (tmp_path / "other").mkdir()
+    files = {"lib64/libc.so.6": (GLIBC, 0o755), "usr/local/here": (b"", 0o644)}
+    ways = {"symlinks": {"usr/local/link": "elsewhere"}, "directories": {"usr/local/secret": 0o700}}
+    digest = write_layout(tmp_path / "other", "9", files, **ways)
+    for blob in (tmp_path / "other").glob("blobs/sha256/*"):
+        made.store.blobs.put_bytes(blob.read_bytes())
+    made.base = f"docker.io/library/other@{digest}"
+    made.declare_image()
+    made.lock_simply()
+    for path, match in (
+        ("/usr/local/link/x", "lies in /usr/local/link, in the base a link"),
+        ("/usr/local/secret/x", "a directory of mode 700"),
+        ("/usr/local/here/x", "lies in /usr/local/here, in the base a file"),
+    ):
+        declare(made, files=[{"path": path, "source": "fix.yaml"}])
+        refused(made, ArtifactError, match)
+    declare(made, remove_files=["/usr/local/here"])
+    found = tree(made, patch(made).ref)
+    assert "usr/local/here" not in found
 
 
 def test_patches_that_contradict_each_other_are_refused(tiny: Tiny) -> None:

@@ -64,15 +64,20 @@ class Imported:
 
     def __init__(self, root: Path, **more: Any) -> None:
         self.tiny = Tiny(root)
-        (root / "image").mkdir()
-        self.manifest = write_layout(root / "image", "1", FILES, **more)
-        for blob in (root / "image").glob("blobs/sha256/*"):
-            self.tiny.store.blobs.put_bytes(blob.read_bytes())
         make_package(self.tiny.channel, "tool", "1.0", files={"share/x": ""})
         index(self.tiny.channel)
-        self.write_lock()
+        self.take(FILES, **more)
         make_package(self.tiny.channel, "tool", "2.0", files={f"{TOOL}/__init__.py": "new", "share/new.txt": "new"})
         index(self.tiny.channel)
+
+    def take(self, files: dict[str, tuple[bytes, int]], **more: Any) -> None:
+        """Import an image of these files."""
+        layout = self.tiny.root / "image"
+        layout.mkdir(exist_ok=True)
+        self.manifest = write_layout(layout, "1", files, **more)
+        for blob in layout.glob("blobs/sha256/*"):
+            self.tiny.store.blobs.put_bytes(blob.read_bytes())
+        self.write_lock()
 
     def write_lock(self) -> None:
         environment = {
@@ -88,7 +93,7 @@ class Imported:
             layers={"linux-64": {"conda": ()}}, imported=base,
         )  # fmt: skip
         channel = ChannelLock(self.tiny.channel)
-        records = {each["name"]: each for each in channel.records()}
+        records = {each["name"]: each for each in channel.records() if each["version"] != "2.0"}
         entries = [channel.package(records[name]) for name in ("python", "tool")]
         entries[0]["hash"] = {}  # of some packages nobody knows what they were
         files = {
@@ -162,6 +167,27 @@ def test_a_patched_import_can_be_patched_again(imported: Imported) -> None:
     assert [step.contents for step in make_plan(imported.tiny.catalogue.lock_set(second.ref), LINUX).layers] == [
         "patch: fix", "patch: again",
     ]  # fmt: skip
+
+
+def test_a_wheel_over_a_conda_package_of_its_name_is_another_package(imported: Imported) -> None:
+    wheel = f"{SITE}/tool-9.0.dist-info"
+    files = {
+        **FILES,
+        f"{ROOT}/{wheel}/METADATA": (b"Metadata-Version: 2.1\nName: tool\nVersion: 9.0\n", 0o644),
+        f"{ROOT}/{wheel}/RECORD": (f"tool/by_pip.py,,\n{wheel.rpartition('/')[2]}/METADATA,,\n".encode(), 0o644),
+        f"{ROOT}/{TOOL}/by_pip.py": (b"pip", 0o644),
+    }
+    imported.take(files)
+    lock = imported.tiny.catalogue.lock_directory(OLD) / "conda.conda-lock.yml"
+    document = yaml.safe_load(lock.read_text())
+    entry = {"name": "tool", "version": "9.0", "manager": "pip", "platform": "linux-64", "dependencies": {}, "hash": {}}
+    document["package"].append({**entry, "url": "https://gone.invalid/tool-9.0-py3-none-any.whl"})
+    lock.write_text(yaml.safe_dump(document))
+    done = imported.patch("fix")
+    assert done.lock.patches[0].environments["linux-64"]["conda"].removed == ("tool",)
+    tree = imported.tree(imported.build(done.ref))
+    assert {f"{TOOL}/by_pip.py", f"{wheel}/RECORD"} <= tree
+    assert f"{TOOL}/gone.py" not in tree
 
 
 def test_layers_of_an_imported_image_cannot_be_replaced(imported: Imported) -> None:

@@ -223,6 +223,13 @@ def test_glue_and_files_of_patches_stay_above_what_a_package_brings() -> None:
     assert made.kept == ("etc/config.json", "lib")
 
 
+def test_what_is_restored_stays_beneath_glue_and_files_of_patches() -> None:
+    owner, other = same("a", "1", {"etc/both": "x"}), same("b", "1", {"etc/both": "x", "share/b": "y"})
+    above = Above(held=frozenset({"etc/both"}))
+    made = decide(owner, other, omit={"b": ["etc/both"]}, remove=["a"], above=above)
+    assert (made.restored, made.kept) == ({"b": ("etc/both",)}, ("etc",))
+
+
 def test_what_a_patch_removed_does_not_come_back_with_a_newer_build() -> None:
     above = Above(removed=frozenset({"share/tests", "bin/unsafe"}))
     old, new = (package("a", version, "share/tests/x", "bin/unsafe", "bin/a") for version in "12")
@@ -274,6 +281,11 @@ def test_packages_of_an_imported_image_that_share_a_path_are_left_as_they_are() 
     assert (made.restored, made.yielded, made.gone) == ({}, {}, ("bin", "conda-meta/c-1.json"))
     still = decide(*both, remove=["a"], base=base, imported=True)
     assert still.gone == ("conda-meta/a-1.json",)
+
+
+def test_a_path_that_no_layer_can_hold_is_refused_by_name() -> None:
+    with pytest.raises(ArtifactError, match=r"'share/\.wh\.x' would be read as a whiteout"):
+        decide(package("a", "1", "share/.wh.x", "share/y"), package("b", "1", "share/b"), remove=["a"])
 
 
 def test_the_order_of_packages_does_not_matter() -> None:

@@ -27,12 +27,12 @@ class PackageReader:
     _known: _Known = field(default_factory=dict)
     """By URL, sha256 and Python: what was read."""
 
-    def read(self, packages: Sequence[CondaLockPackage], python: PythonVersion | None) -> Mapping[str, Inspected]:
-        """These packages as they are with this Python, by name. Raises ArtifactError for all that fail, at once."""
+    def read(self, packages: Sequence[CondaLockPackage], python: PythonVersion | None) -> Sequence[Inspected]:
+        """These packages as they are with this Python, in order. Raises ArtifactError for all that fail, at once."""
         missing = [package for package in packages if _key(package, python) not in self._known]
         for found in read_packages(missing, python, self.store, self.sources, self.progress):
             self._known[_key(found.package, python)] = found
-        return {package.name: self._known[_key(package, python)] for package in packages}
+        return [self._known[_key(package, python)] for package in packages]
 
     def modes(self, item: Inspected, python: PythonVersion | None) -> Mapping[str, int]:
         """The modes of a package's files, by path."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from peel.errors import DocumentError
+from peel.layers.tar import check_path
 from peel.model.paths import above, ancestors, is_covered
 from peel.workflow.beneath import Beneath
 from peel.workflow.surface import Surface
@@ -21,7 +22,12 @@ class Lower:
 
 
 def refuse_swallowed(own: Surface, prefixes: Iterable[str], origin: str) -> None:
-    """Raise DocumentError for a patch that removes a whole environment, or whose files are in each other's way."""
+    """Raise DocumentError for a patch that removes a whole environment, or whose files are in each other's way.
+
+    Raises ArtifactError for a path that no layer can hold.
+    """
+    for path in sorted(own.held | own.removed):
+        check_path(path)
     for prefix in prefixes:
         if is_covered(prefix.strip("/"), own.removed | own.held):
             raise DocumentError(

@@ -23,8 +23,7 @@ def fold_patches(draft: Draft, previous: ImageLock, reader: PackageReader) -> Dr
         name for patch in draft.lock.patches for place in patch.environments.values() for name in _changed(place)
     }
     found = {place: _read(draft, place, reader) for place in draft.places if place[1] in changed}
-    inspected = {place: list(each.values()) for place, each in found.items()}
-    layers = pin_layers(draft.lock.declared, draft.lock.base, inspected, previous)
+    layers = pin_layers(draft.lock.declared, draft.lock.base, found, previous)
     patches = [_without_packages(patch, draft, changed, found) for patch in draft.lock.patches]
     return draft.with_lock(
         layers=layers, superseded={}, patches=tuple(patch for patch in patches if patch.files or patch.removed_files)
@@ -36,13 +35,13 @@ def _changed(environments: Mapping[str, PatchedEnvironment]) -> Collection[str]:
     return [name for name, change in environments.items() if change.removed or change.added]
 
 
-def _read(draft: Draft, place: Place, reader: PackageReader) -> Mapping[str, Inspected]:
+def _read(draft: Draft, place: Place, reader: PackageReader) -> Sequence[Inspected]:
     packages = parse_entries(draft.entries_at(place), place[1])
     return reader.read(packages, python_of(packages))
 
 
 def _without_packages(
-    patch: LockedPatch, draft: Draft, changed: Collection[str], found: Mapping[Place, Mapping[str, Inspected]]
+    patch: LockedPatch, draft: Draft, changed: Collection[str], found: Mapping[Place, Sequence[Inspected]]
 ) -> LockedPatch:
     """A patch of files alone: of remade environments it takes away the bytecode of sources that it replaces."""
     own = Surface().under((file.path for file in patch.files), patch.removed_files)
@@ -64,9 +63,9 @@ def _by_platform(patch: LockedPatch, draft: Draft) -> Sequence[tuple[str, Mappin
 
 
 def _bytecode_alone(
-    own: Surface, draft: Draft, place: Place, found: Mapping[Place, Mapping[str, Inspected]]
+    own: Surface, draft: Draft, place: Place, found: Mapping[Place, Sequence[Inspected]]
 ) -> PatchedEnvironment | None:
-    python = python_of(item.package for item in found[place].values())
-    files = {path for item in found[place].values() for path in item.contents.paths}
+    python = python_of(item.package for item in found[place])
+    files = {path for item in found[place] for path in item.contents.paths}
     gone = bytecode_behind(own.within(draft.environment(place[1]).prefix), files, python)
     return PatchedEnvironment(removed=(), added=(), python=None, gone=tuple(sorted(gone))) if gone else None

@@ -15,7 +15,6 @@ from peel.model.patch import changes_for
 from peel.model.patch_document import DeclaredPatch
 from peel.model.paths import is_covered
 from peel.model.values import Digest, Platform, PythonVersion
-from peel.workflow.beneath import Beneath
 from peel.workflow.draft import Draft, Place, parse_entries, superseded_by
 from peel.workflow.inspect import Inspected, python_of, refuse_link_scripts, refuse_long_prefix
 from peel.workflow.lock import FORMATS, locked_compression
@@ -135,13 +134,14 @@ class _Step:
         platform, name = place
         environment, beneath = self.after.environment(name), self.bench.beneath(self.before, platform)
         origin = f"{name} on {platform}"
-        packages = {package.name: package for package in parse_entries(self.after.entries_at(place), origin)}
-        pythons = python_of(self.locks.installed[place]), python_of(packages.values())
-        before = self._items(place, environment, beneath, pythons[0])
+        there, then = self.locks.installed[place], parse_entries(self.after.entries_at(place), origin)
+        pythons, twice = (python_of(there), python_of(then)), _twice(there) | _twice(then)
+        packages = {_key(package, twice): package for package in then}
+        before = self._items(place, environment, pythons[0], twice)
         removed = frozenset(each for each, item in before.items() if not _stays(item, packages.get(each), pythons))
         _refuse_crippled(environment, before, packages, self.patch.origin)
         fresh = [package for each, package in packages.items() if each not in before or each in removed]
-        added = self.bench.reader.read(fresh, pythons[1])
+        added = {_key(item.package, twice): item for item in self.bench.reader.read(fresh, pythons[1])}
         refuse_link_scripts(environment, list(added.values()), origin)
         refuse_long_prefix(environment, list(added.values()), origin)
         brought = [*(item.inspected for each, item in before.items() if each not in removed), *added.values()]
@@ -162,17 +162,18 @@ class _Step:
         return _Decided(environment, decide_change(change), added, gone, paths)
 
     def _items(
-        self, place: Place, environment: DeclaredEnvironment, beneath: Beneath, python: PythonVersion | None
+        self, place: Place, environment: DeclaredEnvironment, python: PythonVersion | None, twice: Collection[str]
     ) -> Mapping[str, Item]:
-        """What is there before, by name: from archives, or of an imported image as its records have it."""
-        known = {package.name: package for package in self.locks.packages(Platform(place[0]), place[1])}
+        """What is there before: from archives, or of an imported image as its records have it."""
+        beneath = self.bench.beneath(self.before, place[0])
+        known = {package.file_name: package for package in self.locks.packages(Platform(place[0]), place[1])}
         there = self.locks.installed[place]
-        read = self.bench.reader.read([package for package in there if package.name in known], python)
-        items = {name: Item(found, frozenset(known[name].omit)) for name, found in read.items()}
+        read = self.bench.reader.read([package for package in there if package.file_name in known], python)
+        items = {_key(item.package, twice): Item(item, frozenset(known[item.package.file_name].omit)) for item in read}
         for package in there:
-            if package.name not in known:
-                recorded = beneath.recorded(environment.prefix, package)
-                items[package.name] = Item(recorded.inspected(package, python), archived=False)
+            if package.file_name not in known:
+                recorded = beneath.recorded(environment.prefix, package).inspected(package, python)
+                items[_key(package, twice)] = Item(recorded, archived=False)
         return items
 
     def _beneath(self, place: Place, prefix: str) -> Collection[str]:
@@ -225,6 +226,17 @@ class _Step:
             declared=declared, patches=(*self.before.lock.patches, locked),
             superseded={platform: found for platform, found in kept.items() if found},
         )  # fmt: skip
+
+
+def _twice(packages: Sequence[CondaLockPackage]) -> set[str]:
+    """Names that both a conda package and a wheel have, as somebody's image may have it."""
+    names = [package.name for package in packages]
+    return {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
+
+
+def _key(package: CondaLockPackage, twice: Collection[str]) -> str:
+    """What a package goes by: its name, unless a conda package has that."""
+    return f"{package.name} (wheel)" if package.manager == "pip" and package.name in twice else package.name
 
 
 def _stays(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from peel.layers.archive import DIRECTORY
 from peel.layers.bytecode import pyc_path
+from peel.layers.tar import check_path
 from peel.model.declared import DeclaredEnvironment
 from peel.model.lockset import LockedPackage, PatchedEnvironment
 from peel.model.paths import above, ancestors, is_covered, topmost
@@ -72,14 +73,20 @@ class Change:
 
 
 def decide_change(change: Change) -> PatchedEnvironment:
-    """What the patch layer does to the environment. Raises ArtifactError where packages clobber each other."""
+    """What the patch layer does to the environment.
+
+    Raises ArtifactError where packages clobber each other, and for paths that no layer can hold.
+    """
     settled = _settle(change)
-    kept = _kept(change, settled)
+    kept, gone = _kept(change, settled), _gone(change, settled)
+    others = (path for found in (settled.restored, settled.yielded) for paths in found.values() for path in paths)
+    for path in (*kept, *gone, *others):
+        check_path(path)
     return PatchedEnvironment(
         removed=tuple(sorted(change.removed)),
         added=tuple(_pinned(item, settled.omit[name]) for name, item in sorted(change.added.items())),
         python=str(change.pythons[1]) if change.pythons[1] else None,
-        gone=tuple(_gone(change, settled)),
+        gone=tuple(gone),
         kept=tuple(kept),
         restored={name: tuple(sorted(paths)) for name, paths in sorted(settled.restored.items())},
         yielded={name: tuple(sorted(paths)) for name, paths in sorted(settled.yielded.items())},
@@ -150,9 +157,8 @@ def _kept(change: Change, settled: _Settled) -> Sequence[str]:
     brought = {
         name: [path for path in _files(item) if path not in settled.omit[name]] for name, item in change.added.items()
     }
-    kept = {path for paths in brought.values() for path in paths if change.above.covers(path)}
-    kept |= _unchanged(change, brought)
     all_brought = {path for found in (brought, settled.restored) for paths in found.values() for path in paths}
+    kept = {path for path in all_brought if change.above.covers(path)} | _unchanged(change, brought)
     new_directories = settled.directories - ancestors(path for item in change.before.values() for path in item.files)
     written = all_brought - kept
     living = ancestors(written | new_directories) | new_directories
