@@ -9,7 +9,7 @@ import pytest
 
 from locksets import COMPRESSION, FORMATS, REF, group, locked, make_declared, make_lock, sha256
 from peel.errors import DocumentError
-from peel.model.condalock import CondaLockPackage
+from peel.model.condalock import CondaLockPackage, Hashes
 from peel.model.entry import Kind
 from peel.model.locked import LockSet, join
 from peel.model.lockset import (
@@ -106,6 +106,28 @@ def test_a_patch_layers_key_depends_on_what_decides_its_bytes_and_on_nothing_els
     reordered = planned(patched_lock(patch(change=changed(gone=("b", "a")))))
     ordered = planned(patched_lock(patch(change=changed(gone=("a", "b")))))
     assert layer_key(reordered.layers[-1], reordered) == layer_key(ordered.layers[-1], ordered)
+
+
+def test_a_package_that_leaves_a_path_to_another_is_recorded_anew_and_leaves_it_from_then_on() -> None:
+    lock = patched_lock(patch(change=changed(yielded={"python": ("bin/both",)})))
+    found = joined(lock)
+    (python,) = [p for p in found.packages(LINUX, "lab") if p.name == "python"]
+    assert python.omit == ("bin/both",)
+    assert found.unpatched(LINUX, "lab")[0].omit == ()
+    (layer,) = [step for step in make_plan(found, LINUX).layers if isinstance(step, PatchLayer)]
+    assert layer.prefixes[0].change.restored == ((python, ()),)
+    plain, yielding = planned(patched_lock()), planned(lock)
+    assert layer_key(yielding.layers[-1], yielding) != layer_key(plain.layers[-1], plain)
+    assert "restores 'libfoo', which is not there before" in refused(
+        patched_lock(patch(change=changed(yielded={"libfoo": ("bin/x",)})))
+    )
+
+
+def test_an_old_build_and_a_new_one_may_have_the_same_file_name() -> None:
+    same = locked("libfoo", "1.0", hash=Hashes(sha256="e" * 64))
+    found = joined(patched_lock(patch(change=changed(added=(pinned(same),)))), (PYTHON, same))
+    assert [p.digest.hex[0] for p in found.packages(LINUX, "lab")][1] == "e"
+    assert found.unpatched(LINUX, "lab")[1].digest.hex == sha256("libfoo", "1.0")
 
 
 def test_patches_stack_in_order() -> None:

@@ -148,6 +148,18 @@ def test_a_tag_that_is_taken_by_something_else_is_refused_and_left_alone(tiny: T
     assert tiny.catalogue.read_lock_set(ImageRef("lab", "patched")) == before
 
 
+def test_a_patch_that_was_begun_and_never_built_goes_on_under_its_tag(tiny: Tiny) -> None:
+    first = raised(tiny)
+    assert patch(tiny).ref == first.ref
+    newer(tiny, **{"share/tool/again": "again"})
+    again = patch(tiny)
+    assert (again.ref, again.changed) == (first.ref, True)
+    built(tiny, first.ref)
+    assert patch(tiny).ref.tag == "r1_0_0_rsp2"
+    declare(tiny, "two", packages={"remove": ["other"]})
+    assert patch(tiny, "two").ref.tag == "r1_0_0_rsp3"
+
+
 def test_a_tag_must_be_named_where_the_next_one_is_not_known(tiny: Tiny) -> None:
     tiny.declare_image(tags="semver")
     tiny.lock_simply()

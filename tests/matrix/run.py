@@ -1,6 +1,6 @@
 """Builds one lock set with the buildahs of Debian's releases: ``python tests/matrix/run.py``, or ``nox -s matrix``.
 
-Prints a Markdown table of manifest digests, and exits with 1 when they are not all the recorded one. Takes about 15
+Prints a Markdown table of manifest digests, and exits with 1 when they are not all the recorded one. Takes about 20
 minutes and 6 GB of disk. Needs root, mmdebstrap, buildah, skopeo, and the mirrors of Debian and PyPI.
 """
 

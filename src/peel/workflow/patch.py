@@ -142,12 +142,12 @@ class Patcher:
         self._refuse_unfit(origin, order)
         patches = [self.catalogue.patch(name) for name in order.patches]
         refuse_contradictions(patches)
-        ref = self._address(order, origin)
         lab = find_lab(order.lab, origin, self.catalogue) if order.lab else None
+        made_from = self._made_from(order, patches, lab)
+        ref = self._address(order, origin, made_from)
         bench, changer = self._tools(declare_lab(origin, lab) if lab else origin.lock.declared)
         draft, newest = changer.change(origin, lab) if lab else (origin, 0)
         moves = lab_moves(origin, draft, lab.name, self.store) if lab else ()
-        made_from = self._made_from(order, patches, lab)
         newest = max(newest, origin.lock.epoch)
         return _Begun(ref, newest, patches, self._earlier(origin), made_from, bench, draft, moves)
 
@@ -169,18 +169,30 @@ class Patcher:
         bench = Workbench(solve, reader, self.store, sources, self.progress)
         return bench, LabChanger(self.store, sources, conda_lock, self.progress)
 
-    def _address(self, order: Order, origin: Draft) -> ImageRef:
-        """Where the new lock set goes. Raises UsageError where it has to be said, or is taken by the origin."""
+    def _address(self, order: Order, origin: Draft, made_from: MadeFrom) -> ImageRef:
+        """Where the new lock set goes. Raises UsageError where it has to be said, or would be the origin's place."""
         image, tag = order.origin.image, order.tag
-        if tag is None:
-            is_rsp = origin.lock.declared.tags == "rsp"
-            tag = next_rsp_tag(order.origin.tag, self.catalogue.tags(image)) if is_rsp else None
+        if tag is None and origin.lock.declared.tags == "rsp":
+            tag = self._unfinished(image, made_from) or next_rsp_tag(order.origin.tag, self.catalogue.tags(image))
         if tag is None:
             raise UsageError(f"no next tag is known for {order.origin}", hint="name one: --as NEWTAG")
         ref = ImageRef(image, tag)
         if ref == order.origin:
             raise UsageError(f"{ref} cannot become a patched version of itself", hint="name another tag: --as NEWTAG")
         return ref
+
+    def _unfinished(self, image: str, made_from: MadeFrom) -> str | None:
+        """The tag under which the same was begun and never built: an interrupted patch goes on there."""
+        tags = [tag for tag in self.catalogue.tags(image) if self._is_unfinished(ImageRef(image, tag), made_from)]
+        return max(tags, default=None)
+
+    def _is_unfinished(self, ref: ImageRef, made_from: MadeFrom) -> bool:
+        if not self.catalogue.has_lock(ref) or self.catalogue.record(ref) is not None:
+            return False
+        try:
+            return self.catalogue.image_lock(ref).made_from == made_from
+        except DocumentError:
+            return False  # somebody's broken lock set is nobody's beginning
 
     def _made_from(self, order: Order, patches: Sequence[DeclaredPatch], lab: OtherLab | None) -> MadeFrom:
         record = self.catalogue.record(order.origin)
@@ -210,13 +222,17 @@ class Patcher:
         return found[::-1]
 
     def _write(self, draft: Draft) -> bool:
-        """Put the lock set in place, unless that very one is there. Raises UsageError where another is."""
+        """Put the lock set in place, unless that very one is there. Raises UsageError where something else is.
+
+        What the same order made of other channels, and nobody built, makes way.
+        """
         for platform in draft.lock.declared.platforms:
             _refuse_too_many(draft, Platform(platform))
         files, there = draft.files(), self.catalogue.read_lock_set(draft.ref)
         if there == files:
             return False
-        if there or self.catalogue.record(draft.ref) is not None:
+        is_begun = draft.lock.made_from is not None and self._is_unfinished(draft.ref, draft.lock.made_from)
+        if (there or self.catalogue.record(draft.ref) is not None) and not is_begun:
             raise UsageError(f"{draft.ref} is locked already, as something else", hint="name another tag: --as NEWTAG")
         self.catalogue.write_lock_set(draft.ref, files)
         return True
