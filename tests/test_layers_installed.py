@@ -251,7 +251,7 @@ def test_a_blob_that_is_no_layer_is_refused(media_type: str, work: Path, tmp_pat
 def test_a_truncated_archive_is_refused(work: Path, tmp_path: Path) -> None:
     whole = tar_of({"a": bytes(5000), **conda_meta(LAB, "a")})
     for end in (700, 3000, 6200):
-        with pytest.raises(ArtifactError, match=r"oci:out:1 (is truncated|cannot be read)"):
+        with pytest.raises(ArtifactError, match=r"oci:out:1(: the archive is truncated| cannot be read)"):
             find(work, layer_of_bytes(tmp_path, whole[:end]))
 
 
@@ -262,7 +262,7 @@ def test_an_unknown_media_type_is_refused(work: Path, tmp_path: Path) -> None:
 
 
 def test_a_decompression_bomb_is_refused(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layer_stream, "_FREE_SIZE", 1 << 20)
+    monkeypatch.setattr(layer_stream, "FREE_SIZE", 1 << 20)
     layer = make_layer(tmp_path, {"zeros": bytes(8 << 20)}, media_type=oci.LAYER_ZSTD)
     with pytest.raises(ArtifactError, match="out of proportion to its size"):
         find(work, layer)
@@ -270,11 +270,11 @@ def test_a_decompression_bomb_is_refused(work: Path, tmp_path: Path, monkeypatch
 
 def test_a_header_that_would_fill_the_memory_is_refused(work: Path, tmp_path: Path) -> None:
     layer = make_layer(tmp_path, {}, more=[member("a" * 300_000)])
-    with pytest.raises(ArtifactError, match="a header that is too large"):
+    with pytest.raises(ArtifactError, match="header of the archive is too large"):
         find(work, layer)
 
 
-@pytest.mark.parametrize(("between", "said"), [(True, "global headers"), (False, "a header that is too large")])
+@pytest.mark.parametrize(("between", "said"), [(True, "global headers"), (False, "header of the archive is too large")])
 def test_global_headers_without_end_are_refused(between: bool, said: str, work: Path, tmp_path: Path) -> None:
     plain = tarfile.TarInfo("a").tobuf()
     parts = [

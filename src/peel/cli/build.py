@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from peel.cli.app import app
-from peel.cli.options import Archives, Json, PlatformName, Quiet, Ref, platform_of, ref_of
+from peel.cli.options import Archives, Json, Load, PlatformName, Quiet, Ref, To, platform_of, ref_of
 from peel.console import Console
 
 if TYPE_CHECKING:
@@ -24,11 +24,8 @@ def build(
     context: typer.Context,
     ref: Ref,
     platform: PlatformName = None,
-    to: Annotated[
-        str | None,
-        typer.Option(metavar="oci:DIR[:TAG]", help="Write an OCI layout; TAG is the image's by default."),
-    ] = None,
-    load: Annotated[bool, typer.Option("--load", help="Import the image for buildah and podman.")] = False,
+    to: To = None,
+    load: Load = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and build nothing.")] = False,
     archive: Archives = None,
     json: Json = False,

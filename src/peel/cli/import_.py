@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from peel.cli.app import Places, app
-from peel.cli.options import Archives, Json, PlatformName, Quiet, Ref, platform_of, ref_of
+from peel.cli.options import Archives, Json, Micromamba, PlatformName, Quiet, Ref, epoch_option, platform_of, ref_of
 from peel.console import Console
 from peel.errors import UsageError
 
@@ -59,18 +59,8 @@ def import_(
     skip_link_scripts: Annotated[
         bool, typer.Option("--skip-link-scripts", help="Leave out what packages want to run when linked.")
     ] = False,
-    epoch: Annotated[
-        int | None,
-        typer.Option(
-            envvar="SOURCE_DATE_EPOCH",
-            min=0,
-            metavar="SECONDS",
-            help="The image's build instant; by default that of its newest package, or the imported image's own.",
-        ),
-    ] = None,
-    micromamba: Annotated[
-        Path | None, typer.Option(metavar="PATH", envvar="PEEL_MICROMAMBA", help="Solve with this micromamba.")
-    ] = None,
+    epoch: Annotated[int | None, epoch_option("that of its newest package, or the imported image's own")] = None,
+    micromamba: Micromamba = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Ask nobody and write nothing: say what is read, and what is at hand.")
     ] = False,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from peel.cli.app import Places, app, exit_unless, say
-from peel.cli.options import Archives, Json, Quiet, Ref, ref_of
+from peel.cli.options import Archives, Json, Micromamba, Quiet, Ref, epoch_option, ref_of
 from peel.console import Console
 
 
@@ -26,18 +25,8 @@ def lock(
             metavar="PACKAGE", help="Let only this package move; a new tag starts from the newest lock. Repeatable."
         ),
     ] = None,
-    micromamba: Annotated[
-        Path | None, typer.Option(metavar="PATH", envvar="PEEL_MICROMAMBA", help="Solve with this micromamba.")
-    ] = None,
-    epoch: Annotated[
-        int | None,
-        typer.Option(
-            envvar="SOURCE_DATE_EPOCH",
-            min=0,
-            metavar="SECONDS",
-            help="The image's build instant; by default that of its newest package.",
-        ),
-    ] = None,
+    micromamba: Micromamba = None,
+    epoch: Annotated[int | None, epoch_option("that of its newest package")] = None,
     archive: Archives = None,
     json: Json = False,
     quiet: Quiet = False,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -46,6 +46,21 @@ Archives = Annotated[
         help="Ask this archive before the network: DIR, oci:DIR[:TAG] or docker://REPO[:TAG]. Repeatable.",
     ),
 ]
+
+Micromamba = Annotated[
+    Path | None, typer.Option(metavar="PATH", envvar="PEEL_MICROMAMBA", help="Solve with this micromamba.")
+]
+To = Annotated[
+    str | None,
+    typer.Option(metavar="oci:DIR[:TAG]", help="Write an OCI layout; TAG is the image's by default."),
+]
+Load = Annotated[bool, typer.Option("--load", help="Import the image for buildah and podman.")]
+
+
+def epoch_option(otherwise: str) -> Any:
+    """``--epoch``, the build instant; ``otherwise`` says which one it is by default."""
+    text = f"The image's build instant; by default {otherwise}."
+    return typer.Option(envvar="SOURCE_DATE_EPOCH", min=0, metavar="SECONDS", help=text)
 
 
 @contextmanager

@@ -10,7 +10,19 @@ import typer
 
 from peel.cli.app import app
 from peel.cli.build import build_plan
-from peel.cli.options import Archives, Json, PlatformName, Quiet, Ref, platform_of, ref_of
+from peel.cli.options import (
+    Archives,
+    Json,
+    Load,
+    Micromamba,
+    PlatformName,
+    Quiet,
+    Ref,
+    To,
+    epoch_option,
+    platform_of,
+    ref_of,
+)
 from peel.console import Console
 
 if TYPE_CHECKING:
@@ -54,25 +66,12 @@ def patch(
         typer.Option(metavar="LAB", help="Take another lab: that of IMAGE:TAG, or one locked from an environment.yml."),
     ] = None,
     archive: Archives = None,
-    epoch: Annotated[
-        int | None,
-        typer.Option(
-            envvar="SOURCE_DATE_EPOCH",
-            min=0,
-            metavar="SECONDS",
-            help="The image's build instant; by default the newest of the origin's and of the new packages'.",
-        ),
-    ] = None,
-    micromamba: Annotated[
-        Path | None, typer.Option(metavar="PATH", envvar="PEEL_MICROMAMBA", help="Solve with this micromamba.")
-    ] = None,
+    epoch: Annotated[int | None, epoch_option("the newest of the origin's and of the new packages'")] = None,
+    micromamba: Micromamba = None,
     build: Annotated[bool, typer.Option("--build/--no-build", help="Build it, or only make the lock set.")] = True,
     platform: PlatformName = None,
-    to: Annotated[
-        str | None,
-        typer.Option(metavar="oci:DIR[:TAG]", help="Write an OCI layout; TAG is the image's by default."),
-    ] = None,
-    load: Annotated[bool, typer.Option("--load", help="Import the image for buildah and podman.")] = False,
+    to: To = None,
+    load: Load = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell which packages would move.")] = False,
     json: Json = False,
     quiet: Quiet = False,

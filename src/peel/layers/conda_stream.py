@@ -15,21 +15,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Protocol
 
 import zstandard
 
 from peel.errors import ArtifactError
+from peel.layers.forward import CHUNK, FREE_SIZE, LARGEST_WINDOW, Forward
 from peel.model.entry import Kind
 
-CHUNK: Final = 1 << 20
-"""How many bytes of a member are in memory at a time."""
-
 _HEADER_LIMIT = 1 << 20
-_FREE_SIZE = 256 << 20  # may come out of anything
 _MOST_RATIO = 1000  # real packages stay far below; a zstd frame of zeros is about 30000 times smaller than they are
-_LARGEST_WINDOW = 1 << 27  # what `zstd --ultra -22` writes
 _SUFFIXES = (".conda", ".tar.bz2")
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, what is not UTF-8
 _BROKEN = (OSError, EOFError, ValueError, zipfile.BadZipFile, tarfile.TarError, zstandard.ZstdError, RuntimeError)
@@ -95,7 +92,7 @@ def members(archive: Path, file_name: str, part: Part) -> Iterator[tuple[Member,
 
 def largest_content(archive: Path) -> int:
     """How many bytes may come out of an archive before it counts as a decompression bomb."""
-    return max(_FREE_SIZE, archive.stat().st_size * _MOST_RATIO)
+    return max(FREE_SIZE, archive.stat().st_size * _MOST_RATIO)
 
 
 def check_path(path: str, file_name: str) -> str:
@@ -125,64 +122,20 @@ def _member(info: tarfile.TarInfo, file_name: str) -> Member:
     return Member(path, kind, info.mode & 0o7777, size, info.linkname)
 
 
-class _Forward:
-    """A decompressed stream as tarfile wants it: it reads, and seeks forward only.
-
-    It stops what inflates out of proportion, and headers that would fill the memory.
-    """
-
-    def __init__(self, stream: BinaryIO, file_name: str, limit: int) -> None:
-        self._stream = stream
-        self._file_name = file_name
-        self._limit = limit
-        self._position = 0
-        self._header_end: int | None = None
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, position: int) -> int:
-        while self._position < position:
-            if not self.read(min(CHUNK, position - self._position)):
-                break
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        end = self._position + size
-        if size < 0 or (self._header_end is not None and end > self._header_end):
-            raise ArtifactError(f"{self._file_name}: a header of the archive is too large")
-        try:
-            data = self._stream.read(size)
-        except _BROKEN as error:
-            raise _broken(self._file_name, error) from None
-        self._position += len(data)
-        if self._position > self._limit:
-            raise ArtifactError(
-                f"{self._file_name}: unpacks to more than {self._limit} bytes, out of proportion to its size",
-                hint="this looks like a decompression bomb",
-            )
-        return data
-
-    def drain(self) -> None:
-        """Read to the very end, where the checksums are."""
-        while self.read(CHUNK):
-            pass
-
-    @contextmanager
-    def header(self) -> Iterator[None]:
-        """While it lasts, only so much may be read as a header may be long."""
-        self._header_end = self._position + _HEADER_LIMIT
-        yield
-        self._header_end = None
-
-
 class _Source:
     """An open tar of a package; ``half`` says which half it is, None when it is both."""
 
     def __init__(self, stream: BinaryIO, *, file_name: str, limit: int, half: Part | None) -> None:
         self.half = half
         self._file_name = file_name
-        self._forward = _Forward(stream, file_name, limit)
+        self._forward = Forward(
+            stream,
+            file_name,
+            limit=limit,
+            header_limit=_HEADER_LIMIT,
+            kinds=_BROKEN,
+            broken=partial(_broken, file_name),
+        )
         self._end = 0
 
     def headers(self) -> Iterator[tarfile.TarInfo]:
@@ -202,24 +155,18 @@ class _Source:
             raise _broken(self._file_name, error) from None
 
     def content(self, size: int) -> Content:
-        return _Content(self._forward, size, self._file_name)
+        return _Content(self._forward, size)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Content:
     """The rest of the member that the stream stands at."""
 
-    forward: _Forward
-    left: int
-    file_name: str
+    forward: Forward
+    size: int
 
     def chunks(self) -> Iterator[bytes]:
-        while self.left:
-            data = self.forward.read(min(CHUNK, self.left))
-            if not data:
-                raise ArtifactError(f"{self.file_name}: the archive is truncated", hint="fetch it again")
-            self.left -= len(data)
-            yield data
+        return self.forward.exactly(self.size)
 
 
 @contextmanager
@@ -242,7 +189,7 @@ def _component(outer: zipfile.ZipFile, stem: str, part: Part, file_name: str) ->
     name = f"{part}-{stem}.tar.zst"
     if outer.namelist().count(name) != 1:
         raise ArtifactError(f"{file_name}: must hold {name!r} exactly once", hint="is the file name the right one?")
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
+    decompressor = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW)
     with outer.open(name) as packed, decompressor.stream_reader(packed, read_across_frames=True) as stream:
         yield io.BufferedReader(stream, CHUNK)
 

@@ -13,22 +13,19 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from functools import partial
+from typing import BinaryIO
 
 import zstandard
 
 from peel.errors import ArtifactError
+from peel.layers.forward import CHUNK, FREE_SIZE, LARGEST_WINDOW, Forward
 from peel.model.oci import LAYER, LAYER_GZIP, LAYER_ZSTD, Descriptor
 from peel.model.values import Digest
 
-CHUNK: Final = 1 << 20
-"""How many bytes are in memory at a time."""
-
 _HEADER_LIMIT = 1 << 18  # a path, a link and extended attributes; tarfile holds a header in memory
 _MOST_GLOBALS = 1000
-_FREE_SIZE = 256 << 20  # may come out of anything
 _MOST_RATIO = 1100  # deflate ends near 1032; a zstd frame of zeros is about 30000 times smaller than they are
-_LARGEST_WINDOW = 1 << 27  # what `zstd --ultra -22` writes
 _BROKEN = (
     OSError, EOFError, ValueError, ArithmeticError, LookupError, RuntimeError, tarfile.TarError, zlib.error,
     zstandard.ZstdError,
@@ -71,11 +68,19 @@ def layer_members(
         with layer.open() as raw:
             blob = _Blob(raw, layer.blob, name)
             with _uncompressed(blob, layer.blob.media_type, name) as stream:
-                limit = max(_FREE_SIZE, layer.blob.size * _MOST_RATIO)
-                yield from _members(_Forward(stream, name, limit, seen), name)
+                limit = max(FREE_SIZE, layer.blob.size * _MOST_RATIO)
+                forward = Forward(
+                    stream, name, limit=limit, header_limit=_HEADER_LIMIT,
+                    kinds=_BROKEN, broken=partial(_broken, name), seen=seen,
+                )  # fmt: skip
+                yield from _members(forward, name)
             blob.verify()
     except _BROKEN as error:
-        raise ArtifactError(f"{name} cannot be read: {error or type(error).__name__}", hint=_AGAIN) from None
+        raise _broken(name, error) from None
+
+
+def _broken(name: str, error: BaseException) -> ArtifactError:
+    return ArtifactError(f"{name} cannot be read: {error or type(error).__name__}", hint=_AGAIN)
 
 
 def plain_path(name: str, origin: str) -> str:
@@ -86,7 +91,7 @@ def plain_path(name: str, origin: str) -> str:
     return "/".join(parts)
 
 
-def _members(forward: _Forward, name: str) -> Iterator[LayerMember]:
+def _members(forward: Forward, name: str) -> Iterator[LayerMember]:
     with forward.header():
         tar = tarfile.TarFile(fileobj=forward, encoding="utf-8", errors="surrogateescape")  # type: ignore[arg-type]
     end = 0
@@ -107,69 +112,14 @@ def _members(forward: _Forward, name: str) -> Iterator[LayerMember]:
 class _Content:
     """The bytes of the member that the stream stands at."""
 
-    forward: _Forward
+    forward: Forward
     info: tarfile.TarInfo
     name: str
 
     def __call__(self) -> Iterator[bytes]:
         if self.info.issparse():
             raise ArtifactError(f"{self.name} holds {self.info.name!r} as a sparse file", hint=_AGAIN)
-        left = self.info.size if self.info.isreg() else 0
-        while left:
-            data = self.forward.read(min(CHUNK, left))
-            if not data:
-                raise ArtifactError(f"{self.name} is truncated", hint=_AGAIN)
-            left -= len(data)
-            yield data
-
-
-class _Forward:
-    """A decompressed stream as tarfile wants it: it reads, and seeks forward only.
-
-    It stops what inflates out of proportion, and headers that would fill the memory.
-    """
-
-    def __init__(self, stream: BinaryIO, name: str, limit: int, seen: Callable[[bytes], object]) -> None:
-        self._stream = stream
-        self._seen = seen
-        self._name = name
-        self._limit = limit
-        self._position = 0
-        self._header_end: int | None = None
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, position: int) -> int:
-        while self._position < position:
-            if not self.read(min(CHUNK, position - self._position)):
-                raise ArtifactError(f"{self._name} is truncated", hint=_AGAIN)
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        if size < 0 or (self._header_end is not None and self._position + size > self._header_end):
-            raise ArtifactError(f"{self._name} has a header that is too large", hint=_AGAIN)
-        data = self._stream.read(size)
-        self._seen(data)
-        self._position += len(data)
-        if self._position > self._limit:
-            raise ArtifactError(
-                f"{self._name} unpacks to more than {self._limit:,} bytes, out of proportion to its size",
-                hint="this looks like a decompression bomb",
-            )
-        return data
-
-    def drain(self) -> None:
-        """Read to the very end, where the checksums are."""
-        while self.read(CHUNK):
-            pass
-
-    @contextmanager
-    def header(self) -> Iterator[None]:
-        """While it lasts, only so much may be read as a header may be long."""
-        self._header_end = self._position + _HEADER_LIMIT
-        yield
-        self._header_end = None
+        yield from self.forward.exactly(self.info.size if self.info.isreg() else 0)
 
 
 class _Blob(io.RawIOBase):
@@ -214,7 +164,7 @@ def _uncompressed(blob: _Blob, media_type: str, name: str) -> Iterator[BinaryIO]
         with gzip.open(io.BufferedReader(blob, CHUNK)) as stream:
             yield stream  # type: ignore[misc]
     elif media_type == LAYER_ZSTD:
-        decompressor = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
+        decompressor = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW)
         with decompressor.stream_reader(blob, read_across_frames=True, closefd=False) as stream:  # type: ignore[arg-type]
             yield io.BufferedReader(stream, CHUNK)
     elif media_type == LAYER:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from peel.layers.conda_info import Info
-from peel.layers.conda_stream import CHUNK, split_file_name
+from peel.layers.conda_stream import split_file_name
+from peel.layers.forward import CHUNK
 from peel.layers.prefix import PrefixRule
 from peel.model.values import Digest, canonical_json
 

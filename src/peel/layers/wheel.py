@@ -27,7 +27,7 @@ from packaging.utils import canonicalize_name
 
 from peel.errors import ArtifactError
 from peel.layers.conda_info import parse_entry_point
-from peel.layers.conda_stream import CHUNK
+from peel.layers.forward import CHUNK
 from peel.layers.identity import refuse_other_package
 from peel.layers.link_python import script, shebang
 from peel.layers.link_stage import Stage, write_all
