@@ -42,7 +42,7 @@ def tests(session: nox.Session) -> None:
     """Run all tests; installs the system packages that they need."""
     install(session)
     session.run("peel", "doctor", "--install", "--for", "tests", "--quiet")
-    session.run("pytest", *(session.posargs or ("-n", "2", "--dist", "loadgroup")))
+    session.run("pytest", *(session.posargs or ("-n", "2", "--dist", "loadfile")))
 
 
 @nox.session

@@ -12,7 +12,7 @@ from e2e.running import Outcome, Peel, becomes_true, containers_of, mounts_benea
 MOMENTS = (0.7, 1.2, 1.8, 2.5, 3.5, 5.0)  # seconds; a run that is done by then counts too
 
 
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_build_leaves_nothing_and_the_next_gives_the_same_digest(
     own_tiny: Peel, tiny: Demo, by: signal.Signals
 ) -> None:
