@@ -76,7 +76,7 @@ def lock(session: nox.Session) -> None:
     """Renew the lock for development; needs uv."""
     session.run(
         "uv", "pip", "compile", "pyproject.toml", "--universal", "--generate-hashes", "--no-emit-index-url", "--quiet",
-        "--python-version", "3.11", "--group", "lint", "--group", "types", "--group", "tests",
+        "--python-version", "3.11", "--group", "lint", "--group", "types", "--group", "tests", "--extra", "hub",
         "--custom-compile-command", "nox -s lock", "--output-file", LOCK, *session.posargs,
         env=dict(os.environ), external=True,
     )  # fmt: skip
