@@ -46,8 +46,8 @@ class Peel:
         return replace(self, env={**self.env, **variables})
 
     def under(self, *before: str) -> Peel:
-        """The same, run by another program such as ``unshare``."""
-        return replace(self, before=before)
+        """The same, run by another program such as ``unshare``, within those that run it already."""
+        return replace(self, before=(*self.before, *before))
 
     @property
     def variables(self) -> dict[str, str]:

@@ -65,6 +65,7 @@ TOOLS: Final = (
     Tool("busybox", _TESTS, "busybox-static", "busybox", asked="--help"),
     Tool("zstd", _TESTS, "zstd", "zstd"),
     Tool("faketime", _TESTS, "faketime", "libfaketime"),
+    Tool("rpm", _TESTS, "rpm", "rpm"),
 )
 CONDA_LOCK: Final = Tool("conda-lock", _BUILD, minimum=(4, 0, 3))
 SOLVER: Final = Tool("micromamba", _BUILD)
