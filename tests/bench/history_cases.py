@@ -10,7 +10,7 @@ from typing import Any
 import layers_against_tar as layers
 import yaml
 from cases import Bench, recorded
-from material import REF, Place, change_one_package, copy_store
+from material import BEFORE, REF, Place, change_one_package, copy_store
 from measuring import Contender, Peak, Row, alternate, call, peak_of
 from synthetic import PATCH, SYNTHETIC, make_synthetic
 
@@ -48,8 +48,10 @@ def patching(bench: Bench) -> Iterator[Row]:
     """One small package of the demo patched, then one of 600: all that comes after the solve."""
     place = change_one_package(bench.demo, bench.work)
     _write_patch(place, _SMALL, _SMALL_PATCH)
-    call(place.peel("build", str(REF), "--quiet"))
-    yield _after_the_solve("patch of one small package, after the solve", place, REF, _SMALL, bench.short_rounds, 5)
+    call(place.peel("build", str(BEFORE), "--quiet"))
+    yield _after_the_solve("patch of one small package, after the solve", place, BEFORE, _SMALL, bench.short_rounds, 5)
+    shutil.rmtree(place.store)
+    shutil.rmtree(place.catalogue)
     large = make_synthetic(bench.demo, bench.work)
     call(large.peel("build", str(SYNTHETIC), "--quiet"))
     yield _after_the_solve("patch of one package of 600, after the solve", large, SYNTHETIC, PATCH, bench.rounds, 10)
@@ -119,12 +121,12 @@ def pulling(bench: Bench) -> Iterator[Row]:
     """What a node that holds the demo's image must pull after a patch of one small package."""
     place = change_one_package(bench.demo, bench.work)
     _write_patch(place, _SMALL, _SMALL_PATCH)
-    call(place.peel("build", str(REF), "--quiet"))
+    call(place.peel("build", str(BEFORE), "--quiet"))
     for mode in ("overlay", "replace"):
-        told = _patched(place, REF, _SMALL, f"r1_0_0_{mode}", "--mode", mode)
+        told = _patched(place, BEFORE, _SMALL, f"r1_0_0_{mode}", "--mode", mode)
         pulled = _new_bytes(told) / _MIB
         yield Row(f"to pull after a one-package patch: peel, {mode}", "", pulled, "MiB", None, _shared(told))
-    plan, store = place.plan(), Store(place.store)
+    plan, store = place.plan(BEFORE), Store(place.store)
     lab = [step for step in plan.layers if step.contents.startswith("lab: ")]
     tree = layers.unpack([recorded(step, plan, store) for step in lab], store, bench.work / "lab")
     out = bench.work / "whole"
@@ -133,8 +135,8 @@ def pulling(bench: Bench) -> Iterator[Row]:
     whole = sum(path.stat().st_size for path in out.iterdir())
     what = "to pull after a one-package patch: one layer per environment"
     yield Row(what, "", whole / _MIB, "MiB", None, "the lab's")
-    shutil.rmtree(tree.root)
-    shutil.rmtree(out)
+    for used in (tree.root, out, place.catalogue, place.store):
+        shutil.rmtree(used)
 
 
 def comparing(bench: Bench) -> Iterator[Row]:

@@ -22,6 +22,7 @@ from peel.store.store import Store
 
 PEEL = Path(sys.executable).with_name("peel")
 REF = ImageRef("demo-lab", "r1_0_0")
+BEFORE = ImageRef("demo-lab", "r1_0_0_before")
 CHANGED = ImageRef("demo-lab", "r1_0_1")
 LARGE = ImageRef("large-lab", "r1_0_0")
 SMALL_PACKAGE = "webencodings"
@@ -68,7 +69,7 @@ def make_demo(work: Path) -> Place:
 
 
 def change_one_package(demo: Place, work: Path) -> Place:
-    """A catalogue that also locks CHANGED, where another build of one small package is the only difference."""
+    """A catalogue that also locks BEFORE and CHANGED: another build of one small package is their only difference."""
     place = Place(work / "changed", work / "changed-store")
     for name in ("envs", "lockfiles"):
         shutil.copytree(demo.catalogue / name, place.catalogue / name)
@@ -76,6 +77,7 @@ def change_one_package(demo: Place, work: Path) -> Place:
     for file in (place.catalogue / "envs").rglob("environment.yml"):
         file.write_text(file.read_text().replace((demo.catalogue / "channel").as_uri(), index(channel)))
     copy_store(demo.store, place.store)
+    call(place.peel("lock", str(BEFORE), "--quiet"))
     call(place.peel("lock", str(CHANGED), "--quiet"))
     (archive,) = (channel / "noarch").glob(f"{SMALL_PACKAGE}-*.conda")
     _build_again(archive, channel)
