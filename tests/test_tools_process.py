@@ -112,3 +112,17 @@ def gone(pid: int) -> bool:
 
 def test_an_argv_is_put_together_from_parts() -> None:
     assert process.argv_of("a", Path("/b"), None, ["c", "d"]) == ("a", "/b", "c", "d")
+
+
+def test_an_attended_program_has_our_own_streams_and_its_status_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    assert process.attend(shell("echo out; echo err >&2; exit 9")) == 9
+    assert capfd.readouterr() == ("out\n", "err\n")
+
+
+def test_an_attended_program_that_a_signal_ends_is_told_as_shells_tell_it() -> None:
+    assert process.attend(shell("kill -KILL $$")) == process.SIGNALLED + signal.SIGKILL
+
+
+def test_an_attended_program_that_is_not_there_is_a_tool_error() -> None:
+    with pytest.raises(ToolError, match="is not installed"):
+        process.attend(Command(("no-such-program-of-peel",), process.inherit()))

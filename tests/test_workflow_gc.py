@@ -400,7 +400,8 @@ def test_a_dry_run_lists_what_would_go_and_frees_nothing(tiny: Tiny) -> None:
     told = json.loads(peel(tiny, "gc", "--dry-run", "--json").stdout)
     assert told == {
         "schema": 1, "dry_run": True, "freed": 7, "blobs": [{"digest": str(digest), "size": 7, "freed": 7}],
-        "layers": 0, "images": [], "kept_images": [], "containers": [], "catalogues": [str(tiny.root)], "gone": [],
+        "layers": 0, "images": [], "kept_images": [], "containers": [], "environments": [],
+        "catalogues": [str(tiny.root)], "gone": [],
     }  # fmt: skip
     assert everything(tiny.store) == before
 

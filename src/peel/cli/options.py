@@ -28,6 +28,13 @@ def complete_ref(context: typer.Context, incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
+def complete_payload(context: typer.Context, incomplete: str) -> list[str]:
+    """The payloads that are declared, for the shell."""
+    root = Path(context.find_root().params.get("catalogue") or Path())
+    names = sorted(path.parent.name for path in root.glob("envs/*/payload.yaml"))
+    return [name for name in names if name.startswith(incomplete)]
+
+
 Ref = Annotated[
     str,
     typer.Argument(metavar="IMAGE:TAG", autocompletion=complete_ref, help="The image and the tag of its lock set."),

@@ -32,6 +32,7 @@ def show_garbage(garbage: Garbage, console: Console, *, dry_run: bool, json: boo
                 "images": list(garbage.names),
                 "kept_images": list(garbage.strays),
                 "containers": [image._asdict() for image in garbage.containers],
+                "environments": [place.name for place in garbage.environments],
                 "catalogues": [str(root) for root in garbage.catalogues],
                 "gone": [str(root) for root in garbage.gone],
             }
@@ -42,7 +43,7 @@ def show_garbage(garbage: Garbage, console: Console, *, dry_run: bool, json: boo
     console.step(
         f"{'would free' if dry_run else 'freed'} {human_size(garbage.freed)}: {blobs} blobs, "
         f"{len(garbage.waste) - blobs} notes on layers, {len(garbage.names)} names of images, "
-        f"{len(garbage.containers)} container images (not counted)"
+        f"{len(garbage.containers)} container images and {len(garbage.environments)} tried environments (not counted)"
     )
     return console.line(str(garbage.freed)) if not dry_run else None
 
@@ -51,6 +52,7 @@ def _show_all(garbage: Garbage, console: Console) -> None:
     rows = [
         *(("image name", "-", name) for name in garbage.names),
         *(("container image", image.size, image.name) for image in garbage.containers),
+        *(("tried environment", "-", place.name) for place in garbage.environments),
         *(("note on a layer", str(waste.size), waste.path.stem) for waste in garbage.waste if waste.digest is None),
         *(("blob", str(waste.size), str(waste.digest)) for waste in garbage.waste if waste.digest is not None),
     ]

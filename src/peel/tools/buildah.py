@@ -277,6 +277,11 @@ class Buildah:
         whole = run_argv(self.storage, self.isolation, container, argv, **options)
         return process.run(process.Command(whole, process.inherit()), check=check, timeout=timeout)
 
+    def attend(self, container: str, argv: Sequence[str], **options: Unpack[RunOptions]) -> int:
+        """Run a program on this process's own terminal; the status that buildah ends with. See ``RunOptions``."""
+        whole = run_argv(self.storage, self.isolation, container, argv, **options)
+        return process.attend(process.Command(whole, process.inherit()))
+
     @contextmanager
     def start(
         self, container: str, argv: Sequence[str], *, log: IO[bytes], **options: Unpack[RunOptions]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from peel.errors import ToolError
+from peel.model.values import Digest
 from peel.tools import process
 
 OLDEST: Final = (2, 0, 7)
@@ -45,6 +46,29 @@ def virtual_packages(platform: str, glibc: str) -> Mapping[str, str]:
     machine = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}.get(platform, platform.removeprefix("linux-"))
     # a container runs on whatever kernel there is: ask for no more than what the oldest supported ones have
     return {"__unix": "0", "__linux": "4.18", "__glibc": glibc, "__archspec": f"1 {machine}"}
+
+
+def make_environment(
+    solver: Solver, lock: Path, prefix: Path, *, platform: str, archives: Mapping[Digest, tuple[str, Path]], work: Path
+) -> None:
+    """Let a solver link the conda packages of a conda-lock file at a prefix that does not exist yet.
+
+    ``archives`` are their files, by digest with file name, on the disk that ``work`` is on: nothing is downloaded.
+    Raises ToolError with what it printed when it fails.
+    """
+    cache = work / "pkgs"
+    for digest, (name, path) in archives.items():
+        for place in (cache / name, cache / "archives" / digest.hex / name):  # micromamba's place, and our own solver's
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.hardlink_to(path)
+    argv = (
+        str(solver.path), "create",
+        "--prefix", str(prefix),
+        "--file", str(lock),
+        "--yes", "--no-rc",
+    )  # fmt: skip
+    variables = {"CONDA_PKGS_DIRS": str(cache), "CONDA_SUBDIR": platform, "MAMBA_ROOT_PREFIX": str(work / "root")}
+    process.run(process.Command(argv, process.inherit(variables), cwd=work))
 
 
 def find_solver(named: Path | None = None, *, variable: str | None = None) -> Solver:

@@ -29,6 +29,8 @@ _PASSED = (
 )  # fmt: skip
 INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What asks peel to end: Ctrl-C, a job's end, a terminal that goes away."""
+SIGNALLED: Final = 128
+"""What shells add to a signal's number, to say that a program was ended by it."""
 
 _GRACE_SECONDS = 5.0
 _POLL_SECONDS = 0.2
@@ -129,6 +131,46 @@ def start(
             yield child
         finally:
             stop(child)
+
+
+def attend(command: Command) -> int:
+    """Run a program on this process's own terminal and streams, to its end; how it ended, as shells put it.
+
+    The program alone decides what an interrupt means. Raises ToolError when it cannot be started; told to end in
+    another way, it is ended first.
+    """
+    try:
+        child = subprocess.Popen(command.argv, env=dict(command.env) or inherit(), cwd=command.cwd)
+    except FileNotFoundError:
+        raise ToolError(f"{command.argv[0]} is not installed", hint="peel doctor names what is missing") from None
+    except OSError as error:
+        raise ToolError(f"{command.argv[0]} cannot be started: {error.strerror}") from None
+    with child, _interrupting(child):
+        try:
+            status = child.wait()
+        finally:
+            if child.poll() is None:
+                child.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(_GRACE_SECONDS)
+                child.kill()
+    return status if status >= 0 else SIGNALLED - status
+
+
+@contextmanager
+def _interrupting(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Leave Ctrl-C to a child: of a terminal it hears itself, and what comes otherwise is passed on."""
+
+    def pass_on(number: int, _frame: object) -> None:
+        if not os.isatty(0):
+            with suppress(ProcessLookupError):
+                child.send_signal(number)
+
+    before = signal.signal(signal.SIGINT, pass_on)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def stop(child: subprocess.Popen[bytes], *, first: signal.Signals = signal.SIGTERM) -> None:

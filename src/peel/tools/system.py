@@ -50,6 +50,15 @@ def distribution(root: Path = Path("/")) -> str:
     return "unknown"
 
 
+def glibc() -> str | None:
+    """The version of this machine's GNU C library, for example ``2.36``; None where it has another one."""
+    try:
+        name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+    except (ValueError, OSError):
+        return None
+    return version if name == "glibc" and version else None
+
+
 def is_root() -> bool:
     """Whether this process runs as root."""
     return os.geteuid() == 0

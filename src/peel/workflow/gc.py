@@ -15,6 +15,7 @@ from peel.model.progress import Progress
 from peel.model.values import Digest, ImageRef, Platform
 from peel.store.base import load_base
 from peel.store.catalogue import Catalogue, is_catalogue
+from peel.store.environments import all_made, discard
 from peel.store.files import writing
 from peel.store.garbage import Waste, find_waste, named_images, needed_by, remove
 from peel.store.layout import drop_references
@@ -32,19 +33,21 @@ class Garbage:
     """What nothing needs.
 
     ``names`` are those that images lose; ``strays`` those of images that no catalogue has a lock set of, and that are
-    kept. ``catalogues`` were considered, ``gone`` were remembered and are not there any more.
+    kept. ``environments`` were made to be tried, and are made anew when somebody tries them again. ``catalogues`` were
+    considered, ``gone`` were remembered and are not there any more.
     """
 
     waste: tuple[Waste, ...]
     names: tuple[str, ...]
     strays: tuple[str, ...]
     containers: tuple[StoredImage, ...]
+    environments: tuple[Path, ...]
     catalogues: tuple[Path, ...]
     gone: tuple[Path, ...]
 
     @property
     def freed(self) -> int:
-        """How many bytes the disk gains, container images not counted."""
+        """How many bytes the disk gains, container images and environments not counted."""
         return sum(item.freed for item in self.waste)
 
 
@@ -97,6 +100,7 @@ def find_garbage(own: Path, store: Store, *, images: bool, progress: Progress) -
         waste=tuple(find_waste(store, needed.blobs)),
         names=tuple(dropped), strays=() if images else tuple(strays),
         containers=tuple(_unneeded_containers(store, needed, progress)),
+        environments=tuple(all_made(store)),
         catalogues=tuple(catalogue.root for catalogue in catalogues), gone=tuple(gone),
     )  # fmt: skip
 
@@ -114,6 +118,8 @@ def free(garbage: Garbage, store: Store, progress: Progress) -> None:
             for image in garbage.containers:
                 buildah.remove_image(storage, image.name)
                 advance(1)
+    for place in garbage.environments:
+        discard(place)
     for root in garbage.gone:
         with writing(store.root):
             store.forget_catalogue(root)
