@@ -30,7 +30,7 @@ _CLICK_INTERRUPTED = 130
 _INTERRUPTED = "interrupted; what was finished is kept, nothing half-done is left"
 
 _ORDER = (
-    "lock", "build", "launch", "try", "verify", "diff", "patch", "import", "archive", "gc", "list", "show",
+    "lock", "build", "launch", "propose", "try", "verify", "diff", "patch", "import", "archive", "gc", "list", "show",
     "doctor", "demo",
 )  # fmt: skip
 

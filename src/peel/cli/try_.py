@@ -37,7 +37,7 @@ def try_(
     json: Annotated[bool, typer.Option("--json", help="Run nothing; print where the environment is.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Enter a payload's locked environment, on this machine or in its base.
+    """Enter a payload's locked environment, here or in its base.
 
     Makes it once, from the artifacts in the store; opens a shell in it, or runs a command and ends with its status. The
     payload's variables are set and nothing of the caller's Python shows. For example:

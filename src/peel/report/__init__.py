@@ -9,3 +9,6 @@ from typing import Final
 
 SCHEMA: Final = 1
 """The number that every ``--json`` result begins with."""
+
+NOTHING: Final = "-"
+"""What stands in a table where there is nothing to say."""

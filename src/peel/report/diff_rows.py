@@ -8,6 +8,7 @@ from typing import Final
 
 from peel.console import human_size
 from peel.model.diff import Changed, Difference, EnvironmentDifference, LayersDifference, PackagesDifference, Setting
+from peel.report import NOTHING
 
 _ORDER: Final = ("lowered", "removed", "replaced", "raised, major", "raised", "rebuilt", "added")
 """What became of a package, in the order in which people should hear of it."""
@@ -19,7 +20,6 @@ _MANY: Final = 40
 """How many rows of one kind fit a screen."""
 
 _LONGEST: Final = 200
-NOTHING: Final = "-"
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,11 +165,12 @@ def _scalar(node: yaml.Node, origin: str) -> Any:
 _constructor: Final = yaml.constructor.SafeConstructor()
 
 
-def to_yaml(data: Any) -> bytes:
-    """YAML for people: keys in the order given, innermost collections on one line, never folded."""
+def to_yaml(data: Any, *, block: bool = False) -> bytes:
+    """YAML for people: keys in the order given, never folded; innermost collections on one line, unless ``block``."""
     text: str = yaml.dump(
-        data, Dumper=_DUMPER, sort_keys=False, default_flow_style=None, width=2**20, allow_unicode=True
-    )
+        data, Dumper=_DUMPER, sort_keys=False, default_flow_style=False if block else None, width=2**20,
+        allow_unicode=True,
+    )  # fmt: skip
     return text.encode()
 
 

@@ -27,7 +27,8 @@ class Contents:
     package does not say). ``timestamp`` is in seconds; ``link_scripts`` have their sha256 in hexadecimal; ``room`` is
     how many bytes the prefix may have, by the binaries that hold one. ``dist`` is what the package calls itself,
     ``NAME-VERSION-BUILD`` or of a wheel ``NAME-VERSION``, and ``depends`` what it says it needs. ``for_python`` says
-    whether its files are others for another Python.
+    whether its files are others for another Python. ``license`` is as the package words it, "" when it does not;
+    ``installed_size`` is in bytes.
     """
 
     paths: Mapping[str, str | None]
@@ -37,6 +38,8 @@ class Contents:
     dist: str = ""
     depends: tuple[str, ...] = ()
     for_python: bool = False
+    license: str = ""
+    installed_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,10 @@ def _read_conda(archive: Path, file_name: str, python: PythonVersion | None) -> 
     dist = f"{facts.name}-{facts.version}-{facts.build}"
     paths = installed_paths(facts, python)
     for_python = facts.noarch == "python"
-    return Contents(paths, facts.timestamp, dict(facts.link_scripts), room, dist, facts.depends, for_python)
+    return Contents(
+        paths, facts.timestamp, dict(facts.link_scripts), room, dist, facts.depends, for_python,
+        license=facts.license, installed_size=facts.installed_size,
+    )  # fmt: skip
 
 
 def _read_wheel(archive: Path, file_name: str, python: PythonVersion | None) -> Contents:
@@ -128,7 +134,10 @@ def _read_wheel(archive: Path, file_name: str, python: PythonVersion | None) -> 
         )
     facts = read_wheel_facts(archive, file_name)
     dist = f"{facts.name}-{facts.version}"
-    return Contents(installed_wheel_paths(facts, python), dist=dist, depends=facts.depends, for_python=True)
+    return Contents(
+        installed_wheel_paths(facts, python), dist=dist, depends=facts.depends, for_python=True,
+        license=facts.license, installed_size=facts.installed_size,
+    )  # fmt: skip
 
 
 def refuse_link_scripts(environment: DeclaredEnvironment, found: Sequence[Inspected], origin: str) -> None:

@@ -1,0 +1,95 @@
+"""Locking a proposed payload, and nothing else: base and lab stay as the image was locked with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from peel.model.condalock import CondaLockPackage
+from peel.model.declared import DeclaredEnvironment
+from peel.model.locked import LockSet
+from peel.model.lockset import LockedWith
+from peel.model.progress import Progress
+from peel.store.store import Store
+from peel.tools.conda_lock import CondaLock
+from peel.workflow.draft import parse_entries, read_entries
+from peel.workflow.fetching import Sources
+from peel.workflow.inspect import Inspected, inspect_packages, refuse_link_scripts, refuse_long_prefix
+from peel.workflow.lock import FORMATS, locked_compression, refuse_incomplete
+from peel.workflow.lock_entries import Entry
+from peel.workflow.pin import pin_layers
+from peel.workflow.propose.target import Target
+from peel.workflow.solve import complete_hashes, solve
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """What conda-lock chose for a payload, on all platforms of the image."""
+
+    payload: DeclaredEnvironment
+    data: bytes
+    packages: tuple[CondaLockPackage, ...]
+
+    def on(self, platform: str) -> Sequence[CondaLockPackage]:
+        """The packages of one platform, by name."""
+        return sorted((p for p in self.packages if p.platform == platform), key=lambda package: package.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A lock set of the lab and the payload, as it would be; ``inspected`` is by platform."""
+
+    locks: LockSet
+    inspected: Mapping[str, Sequence[Inspected]]
+
+
+def solve_payload(
+    payload: DeclaredEnvironment, target: Target, *, store: Store, conda_lock: CondaLock, progress: Progress
+) -> Solved:
+    """Let conda-lock choose the packages.
+
+    Raises DocumentError when nothing satisfies it, ArtifactError for a channel that cannot be read, ToolError when a
+    program fails.
+    """
+    declared = target.declared.model_copy(update={"environments": (payload,)})
+    glibc = {platform: base.glibc for platform, base in target.draft.lock.base.items()}
+    data = solve(
+        declared, glibc, store=store, conda_lock=conda_lock, update=(), before={}, progress=progress,
+    )[payload.name]  # fmt: skip
+    return Solved(payload, data, tuple(parse_entries(read_entries(data, payload.name), payload.name)))
+
+
+def lock_payload(
+    solved: Solved, target: Target, *, store: Store, conda_lock: CondaLock, sources: Sources, progress: Progress
+) -> Locked:
+    """Fetch and read every package of the payload, and lock it together with the lab.
+
+    Other payloads are left out: they have no part in whether this one works. Raises ArtifactError or DocumentError for
+    whatever ``peel lock`` would refuse.
+    """
+    payload, lock = solved.payload, target.draft.lock
+    wanted = {(name, payload.name): list(solved.on(name)) for name in target.declared.platforms}
+    inspected = inspect_packages(wanted, store, sources, progress)
+    for (platform, _), found in inspected.items():
+        origin = f"{payload.name} on {platform}"
+        refuse_link_scripts(payload, found, origin)
+        refuse_long_prefix(payload, found, origin)
+        refuse_incomplete(payload, found)
+    kept = target.declared.environments if lock.patches else (target.declared.lab,)  # a patch may be of any of them
+    environments = (*(each for each in kept if each.name != payload.name), payload)
+    declared = target.declared.model_copy(update={"environments": environments})
+    made = lock.model_copy(
+        update={
+            "formats": FORMATS,
+            "compression": locked_compression(declared),
+            "locked_with": LockedWith(conda_lock=conda_lock.version(), solver=conda_lock.solver.title),
+            "declared": declared,
+            "layers": pin_layers(declared, lock.base, inspected, lock),
+        }
+    )
+    digests = {item.package.url: item.digest for found in inspected.values() for item in found}
+    entries = read_entries(complete_hashes(solved.data, digests), payload.name)
+    names = [each.name for each in environments]
+    known: dict[str, Sequence[Entry]] = {**target.draft.entries, payload.name: entries}
+    draft = replace(target.draft, lock=made, entries={name: known[name] for name in names})
+    return Locked(draft.locks(), {platform: found for (platform, _), found in inspected.items()})
