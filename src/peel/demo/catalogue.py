@@ -23,6 +23,7 @@ channels:
 dependencies:
   - python 3.13.*
   - jupyterlab >=4.6
+  - jupyterhub
 """
 
 _PAYLOAD: Final = """\

@@ -83,6 +83,12 @@ def _one_line(text: str) -> str:
     return text
 
 
+def _logo(text: str) -> str:
+    if PurePosixPath(text).suffix not in {".svg", ".png"}:
+        raise ValueError("should be an .svg or .png file")
+    return text
+
+
 Name = Annotated[str, AfterValidator(_name)]
 Prefix = Annotated[str, AfterValidator(check_prefix)]
 LinkPath = Annotated[str, AfterValidator(_link)]
@@ -93,17 +99,20 @@ Variable = Annotated[str, _matches(_VARIABLE, "a variable's name")]
 Line = Annotated[str, AfterValidator(_one_line)]
 Lines = Annotated[tuple[Line, ...], Field(strict=False)]
 TagPolicy = Literal["rsp", "semver", "calver"]
+CompatName = Literal["nublado", "sciplat-2024", "sciplat-2025", "sciplat-2026"]
 Reference = Annotated[str, _matches(_REFERENCE, "a full image reference, for example docker.io/library/almalinux:9")]
 User = Annotated[str, _matches(_USER, "UID:GID in numbers, for example 65534:65534")]
 HexDigest = Annotated[str, _matches(re.compile(r"[0-9a-f]{64}"), "a sha256 in hexadecimal")]
 
 
 class Kernel(Document):
-    """How Jupyter names and starts a payload's kernel."""
+    """How Jupyter names and starts a payload's kernel; ``logo`` and ``launcher`` are files beside the declaration."""
 
     name: Name
     display_name: Annotated[Line, Field(min_length=1)]
     language: Line = "python"
+    logo: Annotated[RelativePath, AfterValidator(_logo)] | None = None
+    launcher: RelativePath | None = None
 
 
 class Menu(Document):
@@ -138,6 +147,11 @@ class PayloadDeclaration(_Environment):
     kind: Literal["conda"]
     prefix: Prefix | None = None
     kernel: Kernel
+    setup: RelativePath | None = None
+    """A script that kernels and terminals of this payload source, a file beside the declaration."""
+    terminal: bool | None = None
+    """Whether terminals of the lab enter this environment; the first payload's does unless another is named."""
+    tags: TagPolicy | None = None
     menu: Menu | None = None
 
 
@@ -168,6 +182,7 @@ class ImageDeclaration(Document):
     payloads: Annotated[tuple[Name, ...], Field(strict=False)] = ()
     tags: TagPolicy = "rsp"
     launch: Launch = Launch()
+    compat: Annotated[tuple[CompatName, ...], Field(strict=False)] = ()
     links: dict[LinkPath, AbsolutePath] = {}
     compression: CompressionChoice = CompressionChoice()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -11,20 +11,16 @@ from pydantic import Field
 from peel.errors import DocumentError
 from peel.model.declaration import (
     AbsolutePath,
+    CompatName,
     CompressionChoice,
-    EnvironmentSpec,
     HexDigest,
-    ImageDeclaration,
     Kernel,
-    LabDeclaration,
     Launch,
     Line,
     Lines,
     LinkPath,
     Menu,
     Name,
-    PayloadDeclaration,
-    PipSection,
     PlatformName,
     Reference,
     TagPolicy,
@@ -34,8 +30,16 @@ from peel.model.declaration import (
 from peel.model.documents import Document
 from peel.model.secrets import holds_credentials
 
-LAB = "lab"
-PAYLOAD_PREFIXES = "/opt/peel/envs"
+Role = Literal["logo", "launcher", "setup"]
+"""What a file that a payload brings is for."""
+
+
+class Attachment(Document):
+    """A file that a payload brings beside its packages; its contents lie in the lock set. ``size`` is in bytes."""
+
+    name: str
+    sha256: HexDigest
+    size: Annotated[int, Field(ge=0)]
 
 
 class DeclaredEnvironment(Document):
@@ -51,6 +55,9 @@ class DeclaredEnvironment(Document):
     pip_repositories: Lines = ()
     allow_pypi_requests: bool = True
     kernel: Kernel | None = None
+    attached: dict[Role, Attachment] = {}
+    terminal: bool = False
+    tags: TagPolicy | None = None
     menu: Menu | None = None
     variables: dict[Variable, Line] = {}
     clobber: dict[str, str] = {}
@@ -64,6 +71,7 @@ class Declared(Document):
     platforms: Annotated[tuple[PlatformName, ...], Field(strict=False, min_length=1)]
     tags: TagPolicy
     launch: Launch
+    compat: Annotated[tuple[CompatName, ...], Field(strict=False)] = ()
     links: dict[LinkPath, AbsolutePath] = {}
     compression: CompressionChoice
     environments: Annotated[tuple[DeclaredEnvironment, ...], Field(strict=False)]
@@ -82,57 +90,6 @@ class Declared(Document):
     def has_lab(self) -> bool:
         """Whether there is one."""
         return any(environment.role == "lab" for environment in self.environments)
-
-
-def resolve(
-    image: ImageDeclaration,
-    lab: EnvironmentSpec,
-    payloads: Mapping[str, tuple[PayloadDeclaration, EnvironmentSpec]],
-    *,
-    origin: str,
-) -> Declared:
-    """Join an image's declaration with those of its environments, ``payloads`` in the order of the image.
-
-    Raises DocumentError for names, prefixes or kernels that stand twice, prefixes inside each other,
-    and credentials written into a channel.
-    """
-    environments = (
-        _environment(LAB, "lab", image.lab, lab, prefix=image.lab.prefix),
-        *(
-            _environment(
-                name, "payload", payload, spec,
-                prefix=payload.prefix or f"{PAYLOAD_PREFIXES}/{name}", kernel=payload.kernel, menu=payload.menu,
-            )
-            for name, (payload, spec) in payloads.items()
-        ),
-    )  # fmt: skip
-    declared = Declared(
-        base=image.base, platforms=image.platforms, tags=image.tags, launch=image.launch, links=image.links,
-        compression=image.compression, environments=environments,
-    )  # fmt: skip
-    refuse_contradictions(declared, origin)
-    return declared
-
-
-def _environment(
-    name: str,
-    role: Literal["lab", "payload"],
-    declaration: LabDeclaration | PayloadDeclaration,
-    spec: EnvironmentSpec,
-    *,
-    prefix: str,
-    kernel: Kernel | None = None,
-    menu: Menu | None = None,
-) -> DeclaredEnvironment:
-    return DeclaredEnvironment(
-        name=name, role=role, prefix=prefix, kernel=kernel, menu=menu,
-        channels=spec.channels,
-        dependencies=tuple(item for item in spec.dependencies if isinstance(item, str)),
-        pip=tuple(text for item in spec.dependencies if isinstance(item, PipSection) for text in item.pip),
-        pip_repositories=spec.pip_repositories, allow_pypi_requests=spec.allow_pypi_requests,
-        variables=declaration.variables, clobber=declaration.clobber,
-        skip_link_scripts=declaration.skip_link_scripts,
-    )  # fmt: skip
 
 
 def refuse_contradictions(declared: Declared, origin: str) -> None:

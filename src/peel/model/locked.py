@@ -94,6 +94,8 @@ class LockSet:
     """By platform and environment: what is there in the end, as conda-lock's files have it."""
     patches: Mapping[str, tuple[Patch, ...]] = field(default_factory=dict)
     """By platform, lowest layer first."""
+    attached: Mapping[str, bytes] = field(default_factory=dict)
+    """The contents of the files that payloads bring, by sha256."""
 
     def unpatched(self, platform: Platform, environment: str) -> Sequence[Package]:
         """The packages of an environment's layers beneath all patches, in their order."""
@@ -147,7 +149,7 @@ def join(
     for place in places:
         known[place].refuse_unaccounted(states[place].values())
     installed = {place: tuple(known[place].installed) for place in places}
-    return LockSet(ref, lock, groups, installed, patches)
+    return LockSet(ref, lock, groups, installed, patches, _attached(lock, files or {}, origin))
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,21 @@ class _Known:
             )
         if (more := sorted(there - given)) and not self.lock.imported:
             raise DocumentError(f"{self.origin}: {more[0]} is in no layer of {LOCK_FILE}", hint=_TOUCHED)
+
+
+def _attached(lock: ImageLock, files: Mapping[str, bytes], origin: str) -> Mapping[str, bytes]:
+    """What payloads bring beside packages. Raises DocumentError for what is missing or another."""
+    found = {}
+    for environment in lock.declared.environments:
+        for attachment in environment.attached.values():
+            data = files.get(attachment.sha256)
+            if data is None or len(data) != attachment.size or Digest.of(data).hex != attachment.sha256:
+                raise DocumentError(
+                    f"{origin}: the contents of {attachment.name} of {environment.name!r} are missing or changed",
+                    hint=_TOUCHED,
+                )
+            found[attachment.sha256] = data
+    return found
 
 
 def _make_package(

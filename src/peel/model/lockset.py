@@ -209,6 +209,13 @@ class ImageLock(Document):
     missing: dict[str, dict[str, Annotated[tuple[MissingArtifact, ...], Field(strict=False)]]] = {}
     """Per platform, per environment: what an import could not have. With any of it, nothing can be built."""
 
+    @property
+    def contents(self) -> frozenset[str]:
+        """The sha256 of every file whose contents the lock set keeps: what patches and payloads bring."""
+        patched = (file.sha256 for patch in self.patches for file in patch.files)
+        attached = (file.sha256 for env in self.declared.environments for file in env.attached.values())
+        return frozenset((*patched, *attached))
+
     def as_document(self) -> dict[str, Any]:
         """What is written: every value in full, so that no later default can change what an old lock means.
 

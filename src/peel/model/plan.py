@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
 from peel.errors import DocumentError
-from peel.model.declared import Declared, DeclaredEnvironment
+from peel.model.declared import DeclaredEnvironment
 from peel.model.entry import Entry, Kind, file_of_bytes
 from peel.model.glue import Glue, make_glue
 from peel.model.locked import EnvironmentPatch, FilePatch, LockSet, Package
@@ -162,7 +162,7 @@ def make_plan(locks: LockSet, platform: Platform) -> Plan:
         for environment in lock.declared.environments
         for layer in _environment_layers(locks, platform, environment, interpreters[environment.name])
     ]
-    glue = _glue(lock.declared, interpreters)
+    glue = _glue(locks, interpreters)
     return Plan(
         ref=locks.ref, platform=platform, epoch=lock.epoch, formats=lock.formats, compression=lock.compression,
         base=BasePin(lock.declared.base, Digest(lock.base[platform.subdir].digest)),
@@ -173,11 +173,13 @@ def make_plan(locks: LockSet, platform: Platform) -> Plan:
     )  # fmt: skip
 
 
-def _glue(declared: Declared, interpreters: Mapping[str, Interpreter | None]) -> Glue:
+def _glue(locks: LockSet, interpreters: Mapping[str, Interpreter | None]) -> Glue:
     """What joins the environments; nothing where an image was imported, and so never peel's to join."""
+    declared = locks.lock.declared
     if not declared.has_lab:
         return Glue((), ImageSettings())
-    return make_glue(declared, {name: found.version if found else None for name, found in interpreters.items()})
+    pythons = {name: found.version if found else None for name, found in interpreters.items()}
+    return make_glue(locks.lock.formats.glue, declared, pythons, locks.attached)
 
 
 def _lineage(made_from: MadeFrom | None, platform: Platform) -> str:

@@ -15,10 +15,11 @@ from pydantic import BaseModel
 from peel.errors import DocumentError, UsageError
 from peel.model.condalock import CondaLockPackage, parse_conda_lock
 from peel.model.declaration import EnvironmentSpec, ImageDeclaration, PayloadDeclaration
-from peel.model.declared import Declared, resolve
+from peel.model.declared import Attachment, Declared, Role
 from peel.model.locked import LockSet, join
 from peel.model.lockset import FILES, LOCK_FILE, RECORD_FILE, ImageLock, Record, environment_lock_file
 from peel.model.patch_document import PATCHES, DeclaredPatch, FileDemand, PatchDeclaration
+from peel.model.resolve import PayloadSource, resolve
 from peel.model.settings import SETTINGS, CatalogueSettings
 from peel.model.values import Digest, ImageRef, is_name
 from peel.store.documents import load, parse_plain, read_text, to_json
@@ -37,6 +38,14 @@ MOST_PATCHED: Final = 4 << 20
 
 def _is_small(path: Path) -> bool:
     return path.is_file() and path.stat().st_size <= MOST_PATCHED
+
+
+def attachments_of(declaration: PayloadDeclaration) -> Mapping[Role, str]:
+    """The files that a payload's declaration names, by what they are for."""
+    named: dict[Role, str | None] = {
+        "logo": declaration.kernel.logo, "launcher": declaration.kernel.launcher, "setup": declaration.setup,
+    }  # fmt: skip
+    return {role: name for role, name in named.items() if name is not None}
 
 
 def is_catalogue(root: Path) -> bool:
@@ -104,9 +113,45 @@ class Catalogue:
             hint=f"did you mean {near[0]!r}?" if near else "peel list shows what this catalogue holds",
         )
 
-    def _payload(self, name: str) -> tuple[PayloadDeclaration, EnvironmentSpec]:
+    def _payload(self, name: str) -> PayloadSource:
         declaration = self._load(f"envs/{name}/payload.yaml", PayloadDeclaration)
-        return declaration, self._environment(f"{name}/{declaration.environment}")
+        spec = self._environment(f"{name}/{declaration.environment}")
+        attached = {}
+        for role, file in attachments_of(declaration).items():
+            data = self._attached(name, file)
+            if role == "launcher" and not data.startswith(b"#!"):
+                raise DocumentError(f"envs/{name}/{file}: should begin with #! and what runs it")
+            attached[role] = Attachment(name=file, sha256=Digest.of(data).hex, size=len(data))
+        return PayloadSource(declaration, spec, attached)
+
+    def attached(self, declared: Declared) -> Mapping[str, bytes]:
+        """The contents of the files that payloads bring, by sha256.
+
+        Raises DocumentError for one that is missing, too large, or another than when it was declared.
+        """
+        found = {}
+        for environment in declared.environments:
+            for attachment in environment.attached.values():
+                data = self._attached(environment.name, attachment.name)
+                if Digest.of(data).hex != attachment.sha256:
+                    raise DocumentError(f"envs/{environment.name}/{attachment.name}: was changed meanwhile")
+                found[attachment.sha256] = data
+        return found
+
+    def _attached(self, payload: str, file: str) -> bytes:
+        origin = f"envs/{payload}/{file}"
+        path = self._inside(origin)
+        if not path.is_file():
+            raise DocumentError(f"envs/{payload}/payload.yaml: {origin}: no such file")
+        if not _is_small(path):
+            raise DocumentError(f"{origin}: is larger than {MOST_PATCHED >> 20} MiB", hint="make a package of it")
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DocumentError(f"{origin}: cannot be read: {error.strerror}") from None
+        if not data:
+            raise DocumentError(f"{origin}: is empty")
+        return data
 
     def _environment(self, place: str) -> EnvironmentSpec:
         return self._load(f"envs/{place}", EnvironmentSpec)
@@ -192,8 +237,8 @@ class Catalogue:
         return join(ref, lock, locks, self._origin(ref, LOCK_FILE), files=self._contents(ref, lock))
 
     def _contents(self, ref: ImageRef, lock: ImageLock) -> Mapping[str, bytes]:
-        """What patched files hold, by sha256, as far as it is there."""
-        wanted = sorted({file.sha256 for patch in lock.patches for file in patch.files})
+        """What the lock set keeps beside its documents, by sha256, as far as it is there."""
+        wanted = sorted(lock.contents)
         origins = {sha256: self._inside(self._origin(ref, f"{FILES}/{sha256}")) for sha256 in wanted}
         return {sha256: path.read_bytes() for sha256, path in origins.items() if _is_small(path)}
 

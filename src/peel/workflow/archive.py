@@ -104,9 +104,9 @@ def _read(ref: ImageRef, catalogue: Catalogue) -> tuple[LockSet, Mapping[str, by
     catalogue.image_lock(ref)  # before it is held, which would make its directory
     with catalogue.hold(ref):
         locks, found = catalogue.lock_set(ref), catalogue.read_lock_set(ref)
-        patched = [f"{FILES}/{file.sha256}" for patch in locks.lock.patches for file in patch.files]
+        kept = [f"{FILES}/{sha256}" for sha256 in sorted(locks.lock.contents)]
         environments = [environment_lock_file(environment.name) for environment in locks.lock.declared.environments]
-        files = {name: found[name] for name in (LOCK_FILE, *environments, *patched)}
+        files = {name: found[name] for name in (LOCK_FILE, *environments, *kept)}
         if catalogue.record(ref) is not None:
             files[RECORD_FILE] = (catalogue.lock_directory(ref) / RECORD_FILE).read_bytes()
         return locks, files

@@ -9,6 +9,7 @@ from typing import Final
 
 from peel.errors import DocumentError, ToolError
 from peel.layers.compress import compression_here
+from peel.model.glue import GLUES
 from peel.model.lockset import Formats, RecordedImage, RecordedLayer
 from peel.model.oci import (
     MANIFEST,
@@ -132,6 +133,8 @@ def refuse_other_formats(plan: Plan, formats: Formats) -> None:
 
 
 def _refuse_other_formats(plan: Plan, locked: Formats, formats: Formats) -> None:
+    if locked.glue in GLUES:  # of the glue, this peel writes every number that there was
+        formats = formats.model_copy(update={"glue": locked.glue})
     if locked != formats:
         asked, here = locked.model_dump(), formats.model_dump()
         wrong = ", ".join(

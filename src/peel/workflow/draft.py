@@ -30,7 +30,7 @@ class Draft:
     """What a lock set holds.
 
     ``documents`` are conda-lock's files by environment, ``entries`` the packages in them, as they have become in the
-    places that are ``touched``. ``contents`` are patched files by sha256.
+    places that are ``touched``. ``contents`` are files of patches and payloads by sha256.
     """
 
     lock: ImageLock
@@ -82,10 +82,9 @@ class Draft:
         documents = dict(self.documents)
         for place in sorted(self.touched):
             documents[place[1]] = merge_lock(documents[place[1]], place[0], self.entries_at(place))
-        needed = {file.sha256 for patch in self.lock.patches for file in patch.files}
         return {
             **{environment_lock_file(name): data for name, data in documents.items()},
-            **{f"{FILES}/{sha256}": self.contents[sha256] for sha256 in needed},
+            **{f"{FILES}/{sha256}": self.contents[sha256] for sha256 in sorted(self.lock.contents)},
             LOCK_FILE: to_yaml(self.lock.as_document()),
         }
 

@@ -11,9 +11,10 @@ from typing import Final
 from pydantic import ValidationError
 
 from peel.errors import DocumentError, UsageError
-from peel.model.declared import PAYLOAD_PREFIXES, Declared, DeclaredEnvironment, refuse_contradictions
+from peel.model.declared import Declared, DeclaredEnvironment, refuse_contradictions
 from peel.model.history.channels import channel_names
 from peel.model.history.remembered import History, Remembered
+from peel.model.resolve import PAYLOAD_PREFIXES
 from peel.model.values import ImageRef, Platform, is_name
 from peel.store.catalogue import Catalogue
 

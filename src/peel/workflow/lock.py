@@ -18,6 +18,7 @@ from peel.model.condalock import CondaLockPackage, parse_conda_lock
 from peel.model.declared import Declared, DeclaredEnvironment, differences
 from peel.model.glue import GLUE
 from peel.model.lockset import (
+    FILES,
     LOCK_FILE,
     Formats,
     ImageLock,
@@ -116,6 +117,7 @@ def lock_image(
         declared=declared, base=bases, layers=pin_layers(declared, bases, inspected, previous),
     )  # fmt: skip
     files = {environment_lock_file(name): complete_hashes(data, _digests(inspected)) for name, data in locks.items()}
+    files |= {f"{FILES}/{sha256}": data for sha256, data in catalogue.attached(declared).items()}
     files[LOCK_FILE] = to_yaml(lock.as_document())
     changed = catalogue.read_lock_set(ref) != files
     if changed:

@@ -10,10 +10,11 @@ from typing import Any
 from peel.errors import DifferenceError, DocumentError, UsageError
 from peel.model.conda_spec import depends_allow
 from peel.model.declaration import EnvironmentSpec, PipSection
-from peel.model.declared import LAB, Declared, DeclaredEnvironment, refuse_contradictions
+from peel.model.declared import Declared, DeclaredEnvironment, refuse_contradictions
 from peel.model.lockset import LockedPatch
 from peel.model.plan import EnvironmentLayer, layer_key, make_plan
 from peel.model.progress import Progress
+from peel.model.resolve import LAB
 from peel.model.values import Digest, ImageRef, Platform
 from peel.store.catalogue import Catalogue
 from peel.store.documents import load

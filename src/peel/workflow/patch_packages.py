@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from peel.model.declared import LAB
 from peel.model.moves import Move, conda_moves
 from peel.model.patch import Changes, Installed, PackageChange, asked_of, normalized
 from peel.model.patch_document import DeclaredPatch, Manager
+from peel.model.resolve import LAB
 from peel.model.wheel_moves import wheel_moves
 from peel.store.store import Store
 from peel.workflow.draft import Draft

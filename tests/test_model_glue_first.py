@@ -1,4 +1,4 @@
-"""The files that join lab and payloads; nothing that a document says breaks out of them."""
+"""Glue 1, which old locks name: its bytes stay, and nothing that a document says breaks out of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from locksets import make_declared, payload
 from peel.model.declared import Declared
 from peel.model.entry import Entry, Kind
-from peel.model.glue import make_glue
+from peel.model.glue.first import make_first_glue
 from peel.model.values import PythonVersion
 
 LINES = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\x00"), max_size=30)
@@ -24,7 +24,7 @@ VARIABLES = st.dictionaries(st.from_regex(r"X_[A-Z]{1,8}", fullmatch=True), LINE
 
 def entries(declared: Declared) -> dict[str, Entry]:
     pythons = {environment.name: PythonVersion(3, 13) for environment in declared.environments}
-    return {entry.path: entry for entry in make_glue(declared, pythons).entries}
+    return {entry.path: entry for entry in make_first_glue(declared, pythons).entries}
 
 
 def text(entry: Entry) -> str:
@@ -78,7 +78,7 @@ def test_only_the_payloads_kernels_are_allowed_and_the_first_is_the_default() ->
 
 
 def test_an_image_starts_the_lab_whatever_its_base_did() -> None:
-    made = make_glue(make_declared(launch={"port": 9999, "user": "1:2"}), {}).settings
+    made = make_first_glue(make_declared(launch={"port": 9999, "user": "1:2"}), {}).settings
     assert (made.cmd, made.entrypoint, made.user) == (("/usr/local/share/jupyterlab/runlab",), (), "1:2")
     assert made.exposed_ports == ("9999/tcp",)
 

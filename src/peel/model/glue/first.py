@@ -1,4 +1,4 @@
-"""The last layer: what joins a lab and its payloads without either knowing of the other.
+"""Glue 1: these texts are a promise, and change never again.
 
 The lab's Python ignores the user's site-packages (``-s``), and says so to nobody: kernels start from a clean slate,
 with their own environment activated, and do see them.
@@ -9,21 +9,15 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from peel.model.declaration import Kernel
 from peel.model.declared import Declared, DeclaredEnvironment
 from peel.model.entry import Entry, file_of_bytes, symlink
+from peel.model.glue.places import KERNELS, LAUNCHERS, START
+from peel.model.glue.value import Glue
 from peel.model.oci import ImageSettings
 from peel.model.values import PythonVersion
-
-GLUE: Final = 1
-"""The number of these files' texts, as a lock names it."""
-
-START: Final = "/usr/local/share/jupyterlab/runlab"
-KERNELS: Final = "/usr/local/share/jupyter/kernels"
-LAUNCHERS: Final = "/usr/local/share/peel/kernels"
 
 _INHERITED = (
     "PYTHONHOME", "PYTHONPATH", "PYTHONNOUSERSITE", "PYTHONSTARTUP", "VIRTUAL_ENV",
@@ -60,15 +54,7 @@ done
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Glue:
-    """The glue's files, and the settings of the image's config."""
-
-    entries: tuple[Entry, ...]
-    settings: ImageSettings
-
-
-def make_glue(declared: Declared, pythons: Mapping[str, PythonVersion | None]) -> Glue:
+def make_first_glue(declared: Declared, pythons: Mapping[str, PythonVersion | None]) -> Glue:
     """All that joins the environments; ``pythons`` is by environment, None where one has no Python."""
     entries = [_runlab(declared), _lab_kernels(declared), _lab_server(declared)]
     for payload in declared.payloads:
