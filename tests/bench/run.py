@@ -22,8 +22,9 @@ from cases import Bench
 from history_cases import HISTORY_CASES
 from material import Place, make_demo
 from measuring import Row
+from payload_cases import PAYLOAD_CASES
 
-CASES = {**BUILD_CASES, **HISTORY_CASES}
+CASES = {**BUILD_CASES, **HISTORY_CASES, **PAYLOAD_CASES}
 TOOLS = ("buildah", "skopeo", "tar", "zstd")
 
 
