@@ -237,8 +237,11 @@ def test_a_declaration_that_is_there_is_overwritten_only_by_force(author: Author
 
 def test_a_payload_that_is_declared_already_is_tried_as_it_is(author: Author) -> None:
     author.propose(author.environment("ipykernel >=7"))
+    place = author.tiny.root / "envs/mine"
+    (place / "setup.sh").write_text("export MORE=1\n")
+    (place / "payload.yaml").write_text((place / "payload.yaml").read_text() + "setup: setup.sh\n")
     before = author.declared()
-    proposal = author.propose(str(author.tiny.root / "envs/mine"), name=None)
+    proposal = author.propose(str(place), name=None)
     assert (proposal.name, proposal.passed, proposal.written, codes(proposal)) == ("mine", True, (), ["declared"])
     assert author.declared() == before
 

@@ -13,6 +13,8 @@ from typing import Final
 
 from peel.model.conda_version import CondaVersion
 from peel.model.condalock import CondaLockPackage
+from peel.model.glue.places import LAB_CONFIG
+from peel.model.glue.second_texts import ENVIRONMENT, INHERITED
 from peel.model.locked import Package
 from peel.model.values import Digest, canonical_json
 
@@ -26,15 +28,12 @@ _AT_LEAST = re.compile(r">=?\s*(\d+(?:\.\d+)+)")
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_\w+?(?=[.-]|$)")
 _USUAL_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-_ENTER = """\
-# Sourced by bash: the environment of {name}, activated as its kernel's launcher does it.
+_BEFORE = """\
 arguments=("$@")  # what is sourced below may change them
-export CONDA_PREFIX={prefix} CONDA_DEFAULT_ENV={name} CONDA_SHLVL=1
-export PATH={prefix}/bin:"${{PATH:-{path}}}"
-for script in {prefix}/etc/conda/activate.d/*.sh; do
-    if [ -r "$script" ]; then . "$script"; fi
-done
-{variables}if [ "${{#arguments[@]}}" -gt 0 ]; then exec "${{arguments[@]}}"; fi
+"""
+_AFTER = """\
+export PYTHONNOUSERSITE=1
+if [ "${{#arguments[@]}}" -gt 0 ]; then exec "${{arguments[@]}}"; fi
 PS1={prompt}
 """
 
@@ -86,13 +85,17 @@ def without_python(variables: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "PATH": ":".join(path) or _USUAL_PATH, "PYTHONNOUSERSITE": "1"}
 
 
-def entering(name: str, prefix: str, variables: Mapping[str, str]) -> str:
-    """A file for bash that activates an environment, and then becomes the program that is named after it, if one is."""
+def entering(name: str, prefix: str, variables: Mapping[str, str], setup: str | None = None) -> str:
+    """A file for bash that enters an environment as its kernel does, and then becomes the program named after it.
+
+    ``setup`` is where the payload's own script lies, if it has one. Without a program, a shell goes on.
+    """
     exports = "".join(f"export {key}={shlex.quote(value)}\n" for key, value in sorted(variables.items()))
-    return _ENTER.format(
-        name=shlex.quote(name), prefix=shlex.quote(prefix), path=_USUAL_PATH, variables=exports,
-        prompt=shlex.quote(f"({name}) \\w \\$ "),
+    entered = ENVIRONMENT.format(
+        name=shlex.quote(name), prefix=shlex.quote(prefix), config=LAB_CONFIG, unset=" ".join(INHERITED),
+        variables=exports, setup=f". {shlex.quote(setup)}\n" if setup else "",
     )  # fmt: skip
+    return _BEFORE + entered + _AFTER.format(prompt=shlex.quote(f"({name}) \\w \\$ "))
 
 
 def entering_argv(file: str, command: Sequence[str]) -> tuple[str, ...]:

@@ -70,6 +70,16 @@ class _Chosen:
         found = (p.version for p in self.packages if p.manager == "conda" and p.name == "python")
         return next(found, "")
 
+    def write_setup(self, work: Path) -> Path | None:
+        """The payload's own setup script, written where nobody else writes; None when it has none."""
+        attached = self.environment.attached.get("setup")
+        if attached is None:
+            return None
+        path = work / "setup.sh"
+        path.write_bytes(self.locks.attached[attached.sha256])
+        path.chmod(0o644)
+        return path
+
     def files(self, store: Store, sources: Sources, progress: Progress) -> TrialFiles:
         """What is linked."""
         python = PythonVersion.parse(self.python) if self.python else None
@@ -111,7 +121,9 @@ def prepare_here(
     def enter(command: Sequence[str]) -> int:
         with store.work() as work:
             file = work / "enter.sh"
-            file.write_text(entering(payload, str(place), chosen.environment.variables), encoding="utf-8")
+            setup = chosen.write_setup(work)
+            text = entering(payload, str(place), chosen.environment.variables, str(setup) if setup else None)
+            file.write_text(text, encoding="utf-8")
             return process.attend(process.Command(entering_argv(str(file), command), without_python(dict(os.environ))))
 
     return Trial(ref, chosen.environment, chosen.python, place, str(place), enter)
@@ -135,7 +147,7 @@ def prepare_in_base(
 
     def enter(command: Sequence[str]) -> int:
         with store.work() as work, buildah.container(image) as container:
-            inside = _Inside(work, chosen.environment, place)
+            inside = _Inside(work, chosen.environment, place, chosen.write_setup(work))
             ended = buildah.attend(container, inside.argv(command), **inside.options(lock.declared.launch.user))
             return inside.status(ended)
 
@@ -149,10 +161,13 @@ class _Inside:
     work: Path
     environment: DeclaredEnvironment
     place: Path
+    setup: Path | None
 
     def argv(self, command: Sequence[str]) -> tuple[str, ...]:
         """The program to start in the container, which finds its files in it."""
-        text = entering(self.environment.name, self.environment.prefix, self.environment.variables)
+        environment = self.environment
+        setup = f"{_RUN}/setup.sh" if self.setup else None
+        text = entering(environment.name, environment.prefix, environment.variables, setup)
         for name, content in (("enter.sh", text), ("outer.sh", _OUTER)):
             (self.work / name).write_text(content, encoding="utf-8")
             (self.work / name).chmod(0o644)
@@ -169,6 +184,7 @@ class _Inside:
             Volume(self.work / "enter.sh", f"{_RUN}/enter.sh"),
             Volume(self.work / "outer.sh", f"{_RUN}/outer.sh"),
             Volume(self.work / "status", f"{_RUN}/status", "rw"),
+            *([Volume(self.setup, f"{_RUN}/setup.sh")] if self.setup else ()),
         ]
         here = Path.cwd()
         seen = ":" not in str(here)  # which a mount has no notation for

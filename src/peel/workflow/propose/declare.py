@@ -22,6 +22,7 @@ IPYKERNEL: Final = "ipykernel"
 
 _SPEC: Final = "environment.yml"
 _KEPT: Final = "given"
+_CONTEXT: Final = "context"
 _REWRITTEN: Final = b"# Made by peel propose from %s, which is kept as it came in %s.\n"
 
 
@@ -204,6 +205,9 @@ def _requirements(given: Given, wish: Wish, around: Surroundings) -> _Payload:
 
 
 def _dockerfile(given: Given) -> _Payload:
+    """A Dockerfile alone has no context; one in a directory has all that lies there."""
     name = _file_name(given)
-    files = given.files or {name: given.text.encode()}
-    return _Payload("dockerfile", {"dockerfile": name, "context": "."}, files)
+    if not given.files or set(given.files) == {name}:
+        return _Payload("dockerfile", {"dockerfile": name}, {name: given.text.encode()})
+    files = {f"{_CONTEXT}/{file}": data for file, data in given.files.items()}
+    return _Payload("dockerfile", {"dockerfile": f"{_CONTEXT}/{name}", "context": _CONTEXT}, files)

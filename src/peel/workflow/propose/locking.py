@@ -18,7 +18,7 @@ from peel.workflow.inspect import Inspected, inspect_packages, refuse_link_scrip
 from peel.workflow.lock import FORMATS, locked_compression, refuse_incomplete
 from peel.workflow.lock_entries import Entry
 from peel.workflow.pin import pin_layers
-from peel.workflow.propose.target import Target
+from peel.workflow.propose.target import Resolved, Target
 from peel.workflow.solve import complete_hashes, solve
 
 
@@ -26,9 +26,14 @@ from peel.workflow.solve import complete_hashes, solve
 class Solved:
     """What conda-lock chose for a payload, on all platforms of the image."""
 
-    payload: DeclaredEnvironment
+    resolved: Resolved
     data: bytes
     packages: tuple[CondaLockPackage, ...]
+
+    @property
+    def payload(self) -> DeclaredEnvironment:
+        """What was asked for."""
+        return self.resolved.payload
 
     def on(self, platform: str) -> Sequence[CondaLockPackage]:
         """The packages of one platform, by name."""
@@ -44,19 +49,20 @@ class Locked:
 
 
 def solve_payload(
-    payload: DeclaredEnvironment, target: Target, *, store: Store, conda_lock: CondaLock, progress: Progress
+    resolved: Resolved, target: Target, *, store: Store, conda_lock: CondaLock, progress: Progress
 ) -> Solved:
     """Let conda-lock choose the packages.
 
     Raises DocumentError when nothing satisfies it, ArtifactError for a channel that cannot be read, ToolError when a
     program fails.
     """
+    payload = resolved.payload
     declared = target.declared.model_copy(update={"environments": (payload,)})
     glibc = {platform: base.glibc for platform, base in target.draft.lock.base.items()}
     data = solve(
         declared, glibc, store=store, conda_lock=conda_lock, update=(), before={}, progress=progress,
     )[payload.name]  # fmt: skip
-    return Solved(payload, data, tuple(parse_entries(read_entries(data, payload.name), payload.name)))
+    return Solved(resolved, data, tuple(parse_entries(read_entries(data, payload.name), payload.name)))
 
 
 def lock_payload(
@@ -76,8 +82,11 @@ def lock_payload(
         refuse_long_prefix(payload, found, origin)
         refuse_incomplete(payload, found)
     kept = target.declared.environments if lock.patches else (target.declared.lab,)  # a patch may be of any of them
-    environments = (*(each for each in kept if each.name != payload.name), payload)
-    declared = target.declared.model_copy(update={"environments": environments})
+    others = (each.model_copy(update={"terminal": False}) for each in kept if each.name != payload.name)
+    environments = (*others, payload)
+    declared = target.declared.model_copy(
+        update={"environments": environments, "compat": (), "links": {}}  # links may lead to what is left out
+    )
     made = lock.model_copy(
         update={
             "formats": FORMATS,
@@ -91,5 +100,6 @@ def lock_payload(
     entries = read_entries(complete_hashes(solved.data, digests), payload.name)
     names = [each.name for each in environments]
     known: dict[str, Sequence[Entry]] = {**target.draft.entries, payload.name: entries}
-    draft = replace(target.draft, lock=made, entries={name: known[name] for name in names})
+    contents = {**target.draft.contents, **solved.resolved.contents}
+    draft = replace(target.draft, lock=made, entries={name: known[name] for name in names}, contents=contents)
     return Locked(draft.locks(), {platform: found for (platform, _), found in inspected.items()})

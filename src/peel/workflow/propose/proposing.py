@@ -10,7 +10,7 @@ from typing import Final
 
 from peel.errors import ArtifactError, DocumentError, UsageError
 from peel.model.condalock import CondaLockPackage
-from peel.model.declared import Declared, DeclaredEnvironment
+from peel.model.declared import Declared
 from peel.model.plan import EnvironmentLayer, Plan, make_plan
 from peel.model.progress import Progress
 from peel.model.proposal.channels import judge_channels
@@ -38,7 +38,7 @@ from peel.workflow.propose.declare import IPYKERNEL, Draft, Wish, declare
 from peel.workflow.propose.given import Given
 from peel.workflow.propose.locking import Locked, Solved, lock_payload, solve_payload
 from peel.workflow.propose.place import put_in_place, refuse_overwriting
-from peel.workflow.propose.target import Target, join_payload, resolve_payload
+from peel.workflow.propose.target import Resolved, Target, join_payload, resolve_payload
 
 _TAKEN: Final = frozenset({"lab", "patches"})
 _NO_IPYKERNEL: Final = "no-ipykernel"
@@ -101,14 +101,14 @@ class _Trying:
 
     def run(self, wish: Wish) -> None:
         """All steps, until one shows that there is no use in the next."""
-        draft, payload = self._declare(wish)
-        conda_lock = self.tools.conda_lock(join_payload(self.target, payload))
-        solved = self._solve(payload, conda_lock)
+        draft, resolved = self._declare(wish)
+        conda_lock = self.tools.conda_lock(join_payload(self.target, resolved.payload))
+        solved = self._solve(resolved, conda_lock)
         if not self._has_ipykernel(solved):
             if not self._may_add_ipykernel(wish):
                 return
-            draft, payload = self._declare(replace(wish, add_ipykernel=True))
-            solved = self._solve(payload, conda_lock)
+            draft, resolved = self._declare(replace(wish, add_ipykernel=True))
+            solved = self._solve(resolved, conda_lock)
         if self.tools.dry_run or self._is_refused():
             return
         sources = Sources(conda_lock.secrets)
@@ -119,7 +119,7 @@ class _Trying:
             names = tuple(str(path.relative_to(self.tools.catalogue.root)) for path in written)
             self.proposal = replace(self.proposal, written=names)
 
-    def _declare(self, wish: Wish) -> tuple[Draft, DeclaredEnvironment]:
+    def _declare(self, wish: Wish) -> tuple[Draft, Resolved]:
         draft = declare(self.given, self.name, wish, self.target.surroundings())
         place = self.tools.catalogue.root / "envs" / self.name
         if not self.tools.dry_run:
@@ -127,15 +127,15 @@ class _Trying:
         judged = tuple(judge_channels(draft.channels, self.target.channels))
         self.proposal = replace(self.proposal, findings=(*draft.findings, *judged))
         with self.tools.store.work() as scratch:
-            payload = resolve_payload(self.name, dict(draft.files), self.target, scratch)
-        self.proposal = replace(self.proposal, kind=payload.kind if hasattr(payload, "kind") else "conda")
-        return draft, payload
+            resolved = resolve_payload(self.name, draft.files, self.target, scratch)
+        self.proposal = replace(self.proposal, kind="conda")
+        return draft, resolved
 
-    def _solve(self, payload: DeclaredEnvironment, conda_lock: CondaLock) -> Solved:
+    def _solve(self, resolved: Resolved, conda_lock: CondaLock) -> Solved:
         tools = self.tools
         with self._told_with_channels():
             solved = solve_payload(
-                payload, self.target, store=tools.store, conda_lock=conda_lock, progress=tools.progress
+                resolved, self.target, store=tools.store, conda_lock=conda_lock, progress=tools.progress
             )
         self._describe([_of_lock(package, tools.store) for package in solved.on(self.target.platform.subdir)])
         return solved

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,15 @@ def _ref(named: str | None, catalogue: Catalogue) -> ImageRef:
     return ImageRef(newest.image, newest.tag)
 
 
-def resolve_payload(name: str, files: dict[str, bytes], target: Target, scratch: Path) -> DeclaredEnvironment:
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A payload as its declaration has it, and the contents of the files that it brings, by sha256."""
+
+    payload: DeclaredEnvironment
+    contents: Mapping[str, bytes]
+
+
+def resolve_payload(name: str, files: Mapping[str, bytes], target: Target, scratch: Path) -> Resolved:
     """Read a declaration as the catalogue would, from a scratch one that holds nothing else.
 
     Raises DocumentError naming file and line as they will be in the catalogue.
@@ -109,8 +117,10 @@ def resolve_payload(name: str, files: dict[str, bytes], target: Target, scratch:
     }
     for place, data in documents.items():
         write_whole(scratch / "envs" / place, data)
-    declared = Catalogue(scratch).declared(target.ref.image)
-    return next(environment for environment in declared.environments if environment.name == name)
+    catalogue = Catalogue(scratch)
+    declared = catalogue.declared(target.ref.image)
+    payload = next(environment for environment in declared.environments if environment.name == name)
+    return Resolved(payload, catalogue.attached(declared))
 
 
 def join_payload(target: Target, payload: DeclaredEnvironment) -> Declared:
