@@ -8,10 +8,10 @@ import pytest
 
 import history_samples as samples
 from peel.errors import DocumentError
-from peel.model.proposal.environment import Tidied, tidy
+from peel.model.proposal.environment import Tidied, judge_requirements, tidy
 from peel.model.values import Platform
 from peel.store.documents import parse_yaml
-from test_model_proposal import SPHEREX
+from test_model_proposal import REQUIREMENTS, SPHEREX
 
 
 def read(text: str, **options: Any) -> Tidied:
@@ -114,3 +114,9 @@ def test_what_can_be_no_environment_is_refused_with_its_line(text: str, words: s
     with pytest.raises(DocumentError) as raised:
         read(text)
     assert words in raised.value.message
+
+
+def test_of_a_requirements_file_the_lines_without_a_version_are_told() -> None:
+    (found,) = judge_requirements(REQUIREMENTS + "lsst-sphgeom[extra] ; python_version > '3'\n")
+    assert found.message == "asked for in any version: astropy, lsst-sphgeom[extra] ; python_version > '3'"
+    assert judge_requirements("numpy==2.1\n# scipy\n") == []

@@ -23,6 +23,7 @@ _BARE = re.compile(r"(?:\S+?::)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _INDEX = re.compile(r"(?P<option>-i|--index-url|--extra-index-url)(?:\s+|=)(?P<url>\S+)")
 _UNLOCKABLE = re.compile(r"(?:-e|--editable)\b.*|(?:git|hg|svn|bzr)\+.*|\.{1,2}(?:/.*)?|/.*|[^@;]*@\s*(?:git|hg)\+.*")
 _OTHER_FILE = re.compile(r"(?:-r|--requirement|-c|--constraint)\b\s*=?\s*(?P<file>.*)")
+_LOOSE = re.compile(r"[A-Za-z0-9][\w.-]*\s*(?:\[[^\]]*\])?\s*(?:;.*)?")
 _VERSIONED = re.compile(r".*(?:[=<>!~]=|[<>]|@|://).*")
 
 
@@ -82,6 +83,19 @@ def tidy(
         pip=tuple(reading.pip), indexes=tuple(reading.indexes), allow_pypi=reading.allow_pypi,
         variables=reading.variables, findings=tuple(reading.findings), changed=reading.changed or bool(added),
     )  # fmt: skip
+
+
+def judge_requirements(text: str) -> Sequence[Finding]:
+    """What to say of a requirements.txt before it is read as what it is: which of its lines name no version."""
+    lines = (re.sub(r"(?:^|\s)#.*$", "", line).strip() for line in text.splitlines())
+    return _unpinned([line for line in lines if _LOOSE.fullmatch(line)])
+
+
+def _unpinned(loose: Sequence[str]) -> Sequence[Finding]:
+    if not loose:
+        return []
+    hint = "the lock pins them; with a range such as 'numpy >=2,<3', the next lock stays near it, too"
+    return [warning("unpinned", f"asked for in any version: {named(loose)}", hint)]
 
 
 @dataclass(slots=True)
@@ -155,14 +169,7 @@ class _Reading:
     def unpinned(self, dependencies: Sequence[str]) -> None:
         """Say which packages are asked for in any version."""
         loose = [spec for spec in dependencies if _BARE.fullmatch(spec) and spec != "pip"]
-        loose += [spec for spec in self.pip if not _VERSIONED.fullmatch(spec)]
-        if loose:
-            self.findings.append(
-                warning(
-                    "unpinned", f"asked for in any version: {named(loose)}",
-                    "the lock pins them; with a range such as 'numpy >=2,<3', the next lock stays near it, too",
-                )
-            )  # fmt: skip
+        self.findings += _unpinned([*loose, *(spec for spec in self.pip if not _VERSIONED.fullmatch(spec))])
 
     def _selected(self, selector: str, value: Any, here: Path) -> Iterator[str]:
         self.change("selector", f"sel({selector}) was followed for {self.platform}")

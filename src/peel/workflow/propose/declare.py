@@ -9,7 +9,7 @@ from typing import Any, Final, assert_never
 
 from peel.errors import DocumentError, UsageError
 from peel.model.history.remembered import Format, History, Remembered
-from peel.model.proposal.environment import Tidied, tidy
+from peel.model.proposal.environment import Tidied, judge_requirements, tidy
 from peel.model.proposal.findings import Finding, error, named, note, warning
 from peel.model.proposal.recognise import Form
 from peel.model.proposal.selectors import follow
@@ -201,7 +201,8 @@ def _requirements(given: Given, wish: Wish, around: Surroundings) -> _Payload:
     channels = wish.channels or around.channels
     keys = {"requirements": "requirements.txt", "python": python, "channels": list(channels)}
     files = {**(given.files or {}), "requirements.txt": text.encode()}
-    return _Payload("pip", keys, files, () if wish.python else (said,), tuple(channels))
+    findings = [*([] if wish.python else [said]), *judge_requirements(given.text)]
+    return _Payload("pip", keys, files, tuple(findings), tuple(channels))
 
 
 def _dockerfile(given: Given) -> _Payload:

@@ -24,6 +24,7 @@ _MOST_BYTES: Final = 64 << 20
 _LEFT_OUT: Final = frozenset({".git", ".hg", ".svn", "__pycache__", ".pixi", ".venv"})
 _NO_NAMES: Final = frozenset({"environment", "requirements", "conda-lock", "pixi", "install", "dockerfile", "env", ""})
 _CALLED = re.compile(r"^name:[ \t]*[\"']?([^\"'#\n]+)", re.MULTILINE)
+_NAMES = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[ =]\s*(\S+)", re.MULTILINE)
 _REFERENCE = re.compile(r"(?:.*/)?(?P<name>[^/:@]+)(?::[^/@]*)?(?:@.*)?")
 
 
@@ -79,13 +80,14 @@ def _companions(path: Path, form: Form) -> Mapping[str, bytes]:
     """The files beside a file without which it means nothing: those that a requirements.txt names."""
     if form is not Form.REQUIREMENTS:
         return {}
-    found: dict[str, bytes] = {}
-    waiting = [path.name]
+    root, found, waiting = path.parent, dict[str, bytes](), [path.name]
     while waiting:
-        text = (path.parent / waiting.pop()).read_text(encoding="utf-8", errors="replace")
-        for name in re.findall(r"^\s*(?:-r|--requirement|-c|--constraint)[ =]\s*(\S+)", text, re.MULTILINE):
-            place = path.parent / name
-            if name not in found and place.is_file() and place.resolve().is_relative_to(path.parent.resolve()):
+        current = waiting.pop()
+        text = (root / current).read_text(encoding="utf-8", errors="replace")
+        for named in _NAMES.findall(text):
+            name = os.path.normpath(Path(current).parent / named)  # relative to the file that names it, as for pip
+            place = root / name
+            if name not in found and place.is_file() and place.resolve().is_relative_to(root.resolve()):
                 found[name] = place.read_bytes()
                 waiting.append(name)
     return found
