@@ -15,6 +15,7 @@ import yaml
 
 import history_samples as samples
 from channels import index, make_package
+from peel.demo.wheel_index import WheelIndex, serve_wheel_index
 from peel.errors import DocumentError, UsageError
 from peel.model.declared import Declared
 from peel.model.plan import Plan
@@ -185,6 +186,19 @@ def test_what_cannot_be_solved_fails_with_the_solvers_words_and_writes_nothing(a
     proposal = author.propose(author.environment("no-such-thing >=2", "ipykernel >=7"))
     assert (proposal.passed, codes(proposal)) == (False, ["declaration"])
     assert "no-such-thing" in proposal.findings[0].message
+    assert author.declared() == {}
+
+
+def test_wheels_that_do_not_go_together_fail_a_proposal_as_packages_do(author: Author, tmp_path: Path) -> None:
+    make_package(author.tiny.channel, "pip", "25.0")
+    (tmp_path / "simple").mkdir()
+    (tmp_path / "simple/index.html").write_text("<!DOCTYPE html><html><body></body></html>")
+    index_of_nothing = WheelIndex(tmp_path, ())
+    with serve_wheel_index(index_of_nothing) as url:
+        section = {"pip": [f"--index-url {url}", "no-such-wheel"]}
+        proposal = author.propose(author.environment("python >=3", "ipykernel >=7", "pip", section))
+    assert codes(proposal, "error") == ["declaration"]
+    assert "no wheels satisfy" in proposal.findings[0].message
     assert author.declared() == {}
 
 

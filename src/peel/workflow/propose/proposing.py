@@ -147,7 +147,8 @@ class _Trying:
             yield
         except (DocumentError, ArtifactError) as found:
             meant = [each.hint for each in self.proposal.findings if each.code == "misspelt-channel"]
-            raise type(found)(found.message, hint=meant[0] if meant else found.hint) from None
+            found.hint = meant[0] if meant else found.hint
+            raise
 
     def _has_ipykernel(self, solved: Solved) -> bool:
         platforms = self.target.declared.platforms
