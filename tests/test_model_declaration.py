@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peel.errors import DocumentError
-from peel.model.declaration import EnvironmentSpec, ImageDeclaration, PayloadDeclaration
+from peel.model.declaration import EnvironmentSpec, ImageDeclaration
 from peel.model.documents import validate
+from peel.model.payloads import CondaPayload
 
 BASE = "docker.io/library/almalinux:9"
 
@@ -19,10 +20,10 @@ def image(**more: Any) -> ImageDeclaration:
     return validate(ImageDeclaration, {"schema": 1, "base": BASE, **more}, origin="envs/lab.yaml")
 
 
-def payload(**more: Any) -> PayloadDeclaration:
+def payload(**more: Any) -> CondaPayload:
     kernel = {"name": "science", "display_name": "Science"}
     data = {"schema": 1, "kind": "conda", "kernel": kernel, **more}
-    return validate(PayloadDeclaration, data, origin="envs/science/payload.yaml")
+    return validate(CondaPayload, data, origin="envs/science/payload.yaml")
 
 
 def refused(make: Any, **more: Any) -> str:

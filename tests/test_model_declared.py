@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from peel.errors import DocumentError
-from peel.model.declaration import EnvironmentSpec, ImageDeclaration, PayloadDeclaration
+from peel.model.declaration import EnvironmentSpec, ImageDeclaration
 from peel.model.declared import Declared, differences
+from peel.model.payloads import CondaPayload
 from peel.model.resolve import PayloadSource, resolve
 
 
@@ -18,9 +19,9 @@ def spec(*dependencies: Any, channels: tuple[str, ...] = ("conda-forge",), **mor
     )
 
 
-def payload(name: str, **more: Any) -> PayloadDeclaration:
+def payload(name: str, **more: Any) -> CondaPayload:
     data = {"schema": 1, "kind": "conda", "kernel": {"name": name, "display_name": name}, **more}
-    return PayloadDeclaration.model_validate(data)
+    return CondaPayload.model_validate(data)
 
 
 def declared(

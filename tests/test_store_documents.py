@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from peel.errors import DocumentError
-from peel.model.declaration import EnvironmentSpec, ImageDeclaration, PayloadDeclaration
+from peel.model.declaration import EnvironmentSpec, ImageDeclaration
+from peel.model.payloads import CondaPayload
 from peel.store.documents import load, parse_plain, parse_yaml, to_json, to_yaml
 
 IMAGE = "schema: 1\nbase: docker.io/library/almalinux:9\n"
@@ -68,7 +69,7 @@ def test_a_wrong_type_is_told_with_line_and_place(tmp_path: Path, lines: str, to
 
 def test_a_missing_key_is_told_where_it_should_stand(tmp_path: Path) -> None:
     text = "schema: 1\nkind: conda\nkernel:\n  name: science\n"
-    assert refused(tmp_path, text, PayloadDeclaration).message == "envs/lab.yaml:3: kernel.display_name: missing"
+    assert refused(tmp_path, text, CondaPayload).message == "envs/lab.yaml:3: kernel.display_name: missing"
 
 
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:

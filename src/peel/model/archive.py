@@ -37,6 +37,7 @@ class Kind(StrEnum):
     """What an artifact is; the value is its media type."""
 
     BASE = "application/vnd.peel-images.base.v1"
+    CAPTURED_LAYER = "application/vnd.peel-images.captured-layer.v1"
     CONDA_PACKAGE = "application/vnd.peel-images.conda-package.v1"
     LOCK_SET = "application/vnd.peel-images.lock-set.v1"
     WHEEL = "application/vnd.peel-images.wheel.v1"

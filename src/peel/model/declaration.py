@@ -122,37 +122,16 @@ class Menu(Document):
     description: Line = ""
 
 
-class _Environment(Document):
-    """What the lab's declaration and a payload's have in common."""
+class LabDeclaration(Document):
+    """JupyterLab's own environment, as an image declares it."""
 
-    environment: RelativePath = "environment.yml"
+    environment: RelativePath = "lab/environment.yml"
+    prefix: Prefix = "/opt/peel/lab"
     variables: dict[Variable, Line] = {}
     clobber: dict[str, str] = {}
     """Where two packages bring the same path with other contents: the path, and the package that wins."""
     skip_link_scripts: dict[str, dict[str, HexDigest]] = {}
     """Packages whose post-link scripts may be left out: each script with the sha256 of what was read."""
-
-
-class LabDeclaration(_Environment):
-    """JupyterLab's own environment, as an image declares it."""
-
-    environment: RelativePath = "lab/environment.yml"
-    prefix: Prefix = "/opt/peel/lab"
-
-
-class PayloadDeclaration(_Environment):
-    """``envs/NAME/payload.yaml``: an environment that a kernel runs in."""
-
-    schema_: SchemaOne = Field(alias="schema")
-    kind: Literal["conda"]
-    prefix: Prefix | None = None
-    kernel: Kernel
-    setup: RelativePath | None = None
-    """A script that kernels and terminals of this payload source, a file beside the declaration."""
-    terminal: bool | None = None
-    """Whether terminals of the lab enter this environment; the first payload's does unless another is named."""
-    tags: TagPolicy | None = None
-    menu: Menu | None = None
 
 
 class Launch(Document):

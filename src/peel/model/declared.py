@@ -28,9 +28,10 @@ from peel.model.declaration import (
     check_prefix,
 )
 from peel.model.documents import Document
+from peel.model.payloads import CAPTURED, Kind, Recipe
 from peel.model.secrets import holds_credentials
 
-Role = Literal["logo", "launcher", "setup"]
+Role = Literal["logo", "launcher", "setup", "script", "dockerfile", "context"]
 """What a file that a payload brings is for."""
 
 
@@ -49,6 +50,8 @@ class DeclaredEnvironment(Document):
     role: Literal["lab", "payload", "environment"]
     """``environment``: of an image that peel did not declare, so that nothing joins it with others."""
     prefix: AbsolutePath
+    kind: Kind = "conda"
+    recipe: Recipe | None = None
     channels: Lines
     dependencies: Lines
     pip: Lines = ()
@@ -62,6 +65,11 @@ class DeclaredEnvironment(Document):
     variables: dict[Variable, Line] = {}
     clobber: dict[str, str] = {}
     skip_link_scripts: dict[str, dict[str, HexDigest]] = {}
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether its files were taken as they are, instead of put together from packages."""
+        return self.kind in CAPTURED
 
 
 class Declared(Document):

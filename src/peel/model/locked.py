@@ -245,6 +245,9 @@ def _refuse_gaps(lock: ImageLock, origin: str) -> None:
     for platform, layers in lock.layers.items():
         if layers.keys() != environments:
             raise DocumentError(f"{origin}: {platform}: layers are not of the declared environments", hint=_TOUCHED)
+        captured = {environment.name for environment in lock.declared.environments if environment.is_captured}
+        if lock.captured.get(platform, {}).keys() != captured:
+            raise DocumentError(f"{origin}: {platform}: what was captured is not what is declared", hint=_TOUCHED)
         for name, groups in layers.items():
             names = [package.name for group in groups for package in group.packages]
             if len(names) != len(set(names)):

@@ -17,7 +17,7 @@ RECORD_FILE = "record.json"
 FILES: Final = "files"
 """The directory of a lock set that holds the contents of patched files, each named by its sha256 in hexadecimal."""
 
-_NOT_ALWAYS: Final = ("made_from", "imported", "patches", "superseded", "missing")
+_NOT_ALWAYS: Final = ("captured", "made_from", "imported", "patches", "superseded", "missing")
 """Keys of a lock that stand there only where they say something."""
 
 
@@ -185,6 +185,21 @@ class MissingArtifact(Document):
     why: str = ""
 
 
+class LockedCapture(Document):
+    """The layer of an environment that was captured. ``size`` is the blob's, in bytes.
+
+    ``source`` is the digest of the manifest that a directory was taken from, "" where something was run. ``python`` is
+    the version that it was found to have, as ``3.11``, "" where it has none.
+    """
+
+    diff_id: DigestText
+    digest: DigestText
+    size: Annotated[int, Field(ge=0)]
+    files: Annotated[int, Field(ge=0)]
+    python: str = ""
+    source: str = ""
+
+
 class ImageLock(Document):
     """``image.lock.yaml``: with conda-lock's files beside it, everything one image needs."""
 
@@ -199,6 +214,8 @@ class ImageLock(Document):
     base: dict[str, LockedBase]
     layers: dict[str, dict[str, Annotated[tuple[Group, ...], Field(strict=False)]]]
     """Per platform, per environment: its groups in the order of their layers."""
+    captured: dict[str, dict[str, LockedCapture]] = {}
+    """Per platform, per environment: the layers of those that are captured."""
     made_from: MadeFrom | None = None
     imported: str = ""
     """Where a whole image was imported from: the base is that image, and holds what no layer here brings."""

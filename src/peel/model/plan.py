@@ -13,6 +13,7 @@ from peel.model.glue import Glue, make_glue
 from peel.model.locked import EnvironmentPatch, FilePatch, LockSet, Package
 from peel.model.lockset import Formats, LockedCompression, MadeFrom
 from peel.model.oci import ImageSettings
+from peel.model.payloads import DockerfileRecipe, ScriptRecipe
 from peel.model.values import Digest, ImageRef, Platform, PythonVersion, canonical_json
 
 PLAN: Final = 1
@@ -64,6 +65,39 @@ class EnvironmentLayer:
 
 
 @dataclass(frozen=True, slots=True)
+class CapturedLayer:
+    """The layer of an environment whose files were taken as they are, when it was locked.
+
+    ``blob`` has ``size`` bytes. ``declared`` and ``files`` (by sha256) are what it was made with, ``source`` the
+    manifest's digest where that was an image.
+    """
+
+    environment: str
+    prefix: str
+    kind: str
+    diff_id: Digest
+    blob: Digest
+    size: int
+    python: str
+    source: str
+    declared: DeclaredEnvironment
+    files: Mapping[str, bytes]
+
+    @property
+    def contents(self) -> str:
+        """What people call it."""
+        return f"{self.environment}: captured from {_ARTICLES[self.kind]}"
+
+    @property
+    def is_remade(self) -> bool:
+        """Whether it can be made again from what is locked, and is the same then: what ran had no network."""
+        return isinstance(self.declared.recipe, ScriptRecipe | DockerfileRecipe) and not self.declared.recipe.network
+
+
+_ARTICLES: Final = {"script": "a script", "dockerfile": "a Dockerfile", "image": "an image"}
+
+
+@dataclass(frozen=True, slots=True)
 class GlueLayer:
     """The files that join lab and payloads: kernels, start scripts, links."""
 
@@ -105,7 +139,7 @@ class PatchLayer:
         return f"patch: {self.name}"
 
 
-LayerStep = EnvironmentLayer | GlueLayer | PatchLayer
+LayerStep = EnvironmentLayer | CapturedLayer | GlueLayer | PatchLayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +225,22 @@ def _lineage(made_from: MadeFrom | None, platform: Platform) -> str:
 
 def _environment_layers(
     locks: LockSet, platform: Platform, environment: DeclaredEnvironment, interpreter: Interpreter | None
-) -> Sequence[EnvironmentLayer]:
+) -> Sequence[EnvironmentLayer | CapturedLayer]:
+    if environment.is_captured:
+        return [_captured_layer(locks, platform, environment)]
     return [
         EnvironmentLayer(environment.name, group.name, environment.prefix, interpreter, group.packages)
         for group in locks.groups[platform.subdir, environment.name]
     ]
+
+
+def _captured_layer(locks: LockSet, platform: Platform, environment: DeclaredEnvironment) -> CapturedLayer:
+    found = locks.lock.captured[platform.subdir][environment.name]
+    return CapturedLayer(
+        environment=environment.name, prefix=environment.prefix, kind=environment.kind,
+        diff_id=Digest(found.diff_id), blob=Digest(found.digest), size=found.size, python=found.python,
+        source=found.source, declared=environment, files=locks.attached,
+    )  # fmt: skip
 
 
 def _patch_layers(locks: LockSet, platform: Platform) -> Iterator[PatchLayer]:
@@ -260,6 +305,8 @@ def layer_key(step: LayerStep, plan: Plan) -> Digest:
                 "python": step.interpreter.package.digest.hex if step.interpreter else None,
                 "packages": [_identity(package) for package in step.packages],
             }
+        case CapturedLayer():
+            identity = {**common, "captured": str(step.diff_id)}
         case GlueLayer():
             identity = {**common, "entries": [_entry_identity(entry) for entry in step.entries]}
         case PatchLayer():

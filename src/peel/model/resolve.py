@@ -11,11 +11,11 @@ from peel.model.declaration import (
     EnvironmentSpec,
     ImageDeclaration,
     LabDeclaration,
-    PayloadDeclaration,
     PipSection,
 )
 from peel.model.declared import Attachment, Declared, DeclaredEnvironment, Role, refuse_contradictions
 from peel.model.glue.compat import KERNEL, needs_kernel
+from peel.model.payloads import CondaPayload, PayloadDeclaration, PipPayload, Recipe
 from peel.model.reserved import refuse_reserved
 
 LAB: Final = "lab"
@@ -24,10 +24,14 @@ PAYLOAD_PREFIXES: Final = "/opt/peel/envs"
 
 @dataclass(frozen=True, slots=True)
 class PayloadSource:
-    """What lies in a payload's directory, read; ``attached`` are the files that it brings, by what they are for."""
+    """What lies in a payload's directory, read.
+
+    ``spec`` is None for what is captured; ``attached`` are the files that it brings, by what they are for.
+    """
 
     declaration: PayloadDeclaration
-    spec: EnvironmentSpec
+    spec: EnvironmentSpec | None
+    recipe: Recipe | None = None
     attached: Mapping[Role, Attachment] = field(default_factory=dict)
 
 
@@ -85,14 +89,21 @@ def _payload(name: str, source: PayloadSource, *, terminal: bool) -> DeclaredEnv
             f"envs/{name}/payload.yaml: kernel.language: the launcher that is made starts ipykernel, which runs python",
             hint="write a launcher for this language and name it under kernel.launcher",
         )
-    dependencies, pip = _parted(spec)
-    return DeclaredEnvironment(
+    declared = DeclaredEnvironment(
         name=name, role="payload", prefix=declaration.prefix or f"{PAYLOAD_PREFIXES}/{name}",
-        channels=spec.channels, dependencies=dependencies, pip=pip, pip_repositories=spec.pip_repositories,
-        allow_pypi_requests=spec.allow_pypi_requests, kernel=declaration.kernel, attached=dict(source.attached),
-        terminal=terminal, tags=declaration.tags, menu=declaration.menu, variables=declaration.variables,
-        clobber=declaration.clobber, skip_link_scripts=declaration.skip_link_scripts,
+        kind=declaration.kind, recipe=source.recipe, channels=(), dependencies=(),
+        kernel=declaration.kernel, attached=dict(source.attached), terminal=terminal, tags=declaration.tags,
+        menu=declaration.menu, variables=declaration.variables,
     )  # fmt: skip
+    if spec is None or not isinstance(declaration, CondaPayload | PipPayload):
+        return declared
+    dependencies, pip = _parted(spec)
+    packaged = {
+        "channels": spec.channels, "dependencies": dependencies, "pip": pip,
+        "pip_repositories": spec.pip_repositories, "allow_pypi_requests": spec.allow_pypi_requests,
+        "clobber": declaration.clobber, "skip_link_scripts": declaration.skip_link_scripts,
+    }  # fmt: skip
+    return declared.model_copy(update=packaged)
 
 
 def _parted(spec: EnvironmentSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:

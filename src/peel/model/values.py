@@ -78,6 +78,11 @@ class Platform:
         """What OCI calls it: ``amd64``, ``arm64``."""
         return _ARCHITECTURES[self.subdir]
 
+    @property
+    def machine(self) -> str:
+        """What the kernel calls it (``uname -m``): ``x86_64``, ``aarch64``."""
+        return next(machine for machine, subdir in _MACHINES.items() if subdir == self.subdir)
+
     @classmethod
     def from_machine(cls, machine: str) -> Platform:
         """The platform of a kernel's machine name (``uname -m``)."""

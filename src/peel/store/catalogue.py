@@ -14,15 +14,16 @@ from pydantic import BaseModel
 
 from peel.errors import DocumentError, UsageError
 from peel.model.condalock import CondaLockPackage, parse_conda_lock
-from peel.model.declaration import EnvironmentSpec, ImageDeclaration, PayloadDeclaration
-from peel.model.declared import Attachment, Declared, Role
+from peel.model.declaration import ImageDeclaration
+from peel.model.declared import Declared
 from peel.model.locked import LockSet, join
 from peel.model.lockset import FILES, LOCK_FILE, RECORD_FILE, ImageLock, Record, environment_lock_file
 from peel.model.patch_document import PATCHES, DeclaredPatch, FileDemand, PatchDeclaration
-from peel.model.resolve import PayloadSource, resolve
+from peel.model.resolve import resolve
 from peel.model.settings import SETTINGS, CatalogueSettings
 from peel.model.values import Digest, ImageRef, is_name
-from peel.store.documents import load, parse_plain, read_text, to_json
+from peel.store.documents import parse_plain, read_text, to_json
+from peel.store.envs import MOST_ATTACHED, Envs
 from peel.store.files import write_whole, writing
 from peel.store.locks import hold_directory
 
@@ -32,20 +33,12 @@ _NO_IMAGES: Final = ("menu", SETTINGS)
 _TORN: Final = "the lock set has lost a file: take it from version control, or lock again"
 _T = TypeVar("_T", bound=BaseModel)
 
-MOST_PATCHED: Final = 4 << 20
+MOST_PATCHED: Final = MOST_ATTACHED
 """How long, in bytes, a file may be that a patch brings: more belongs into a package."""
 
 
 def _is_small(path: Path) -> bool:
     return path.is_file() and path.stat().st_size <= MOST_PATCHED
-
-
-def attachments_of(declaration: PayloadDeclaration) -> Mapping[Role, str]:
-    """The files that a payload's declaration names, by what they are for."""
-    named: dict[Role, str | None] = {
-        "logo": declaration.kernel.logo, "launcher": declaration.kernel.launcher, "setup": declaration.setup,
-    }  # fmt: skip
-    return {role: name for role, name in named.items() if name is not None}
 
 
 def is_catalogue(root: Path) -> bool:
@@ -100,10 +93,11 @@ class Catalogue:
         if not path.is_file():
             raise self._undeclared(image)
         declaration = self._load(f"envs/{image}.yaml", ImageDeclaration)
-        payloads = {name: self._payload(name) for name in declaration.payloads}
+        envs, base, platforms = self._envs, declaration.base, declaration.platforms
+        payloads = {name: envs.payload(name, base=base, platforms=platforms) for name in declaration.payloads}
         if len(payloads) != len(declaration.payloads):
             raise DocumentError(f"envs/{image}.yaml: payloads: a payload stands twice")
-        lab = self._environment(declaration.lab.environment)
+        lab = envs.environment(declaration.lab.environment)
         return resolve(declaration, lab, payloads, origin=f"envs/{image}.yaml")
 
     def _undeclared(self, image: str) -> DocumentError:
@@ -113,48 +107,9 @@ class Catalogue:
             hint=f"did you mean {near[0]!r}?" if near else "peel list shows what this catalogue holds",
         )
 
-    def _payload(self, name: str) -> PayloadSource:
-        declaration = self._load(f"envs/{name}/payload.yaml", PayloadDeclaration)
-        spec = self._environment(f"{name}/{declaration.environment}")
-        attached = {}
-        for role, file in attachments_of(declaration).items():
-            data = self._attached(name, file)
-            if role == "launcher" and not data.startswith(b"#!"):
-                raise DocumentError(f"envs/{name}/{file}: should begin with #! and what runs it")
-            attached[role] = Attachment(name=file, sha256=Digest.of(data).hex, size=len(data))
-        return PayloadSource(declaration, spec, attached)
-
     def attached(self, declared: Declared) -> Mapping[str, bytes]:
-        """The contents of the files that payloads bring, by sha256.
-
-        Raises DocumentError for one that is missing, too large, or another than when it was declared.
-        """
-        found = {}
-        for environment in declared.environments:
-            for attachment in environment.attached.values():
-                data = self._attached(environment.name, attachment.name)
-                if Digest.of(data).hex != attachment.sha256:
-                    raise DocumentError(f"envs/{environment.name}/{attachment.name}: was changed meanwhile")
-                found[attachment.sha256] = data
-        return found
-
-    def _attached(self, payload: str, file: str) -> bytes:
-        origin = f"envs/{payload}/{file}"
-        path = self._inside(origin)
-        if not path.is_file():
-            raise DocumentError(f"envs/{payload}/payload.yaml: {origin}: no such file")
-        if not _is_small(path):
-            raise DocumentError(f"{origin}: is larger than {MOST_PATCHED >> 20} MiB", hint="make a package of it")
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise DocumentError(f"{origin}: cannot be read: {error.strerror}") from None
-        if not data:
-            raise DocumentError(f"{origin}: is empty")
-        return data
-
-    def _environment(self, place: str) -> EnvironmentSpec:
-        return self._load(f"envs/{place}", EnvironmentSpec)
+        """The contents of the files that payloads bring, by sha256. Raises as ``Envs.attached`` does."""
+        return self._envs.attached(declared)
 
     def patches(self) -> Sequence[str]:
         """The names of all declared patches."""
@@ -297,15 +252,15 @@ class Catalogue:
         found = [*directory.glob(environment_lock_file("*")), *directory.glob(f"{FILES}/*")]
         return [str(path.relative_to(directory)) for path in sorted(found) if path.is_file()]
 
+    @property
+    def _envs(self) -> Envs:
+        return Envs(self.root)
+
     def _load(self, origin: str, model: type[_T]) -> _T:
-        return load(self._inside(origin), model, origin=origin)
+        return self._envs.load(origin, model)
 
     def _inside(self, origin: str) -> Path:
-        """Where this document lies. Raises DocumentError for one outside: a catalogue may be a stranger's."""
-        path = self.root / origin
-        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.root)):  # resolve() trips over loops
-            raise DocumentError(f"{origin}: a link leads out of the catalogue", hint="put the file itself there")
-        return path
+        return self._envs.inside(origin)
 
     def _origin(self, ref: ImageRef, name: str) -> str:
         return f"lockfiles/{ref.image}/{ref.tag}/{name}"

@@ -16,6 +16,7 @@ from peel.model.oci_parse import parse_manifest
 from peel.model.plan import BasePin
 from peel.model.progress import Progress
 from peel.model.values import Digest, ImageRef, Platform
+from peel.store.archives import take_from
 from peel.store.archiving import write_archive
 from peel.store.catalogue import Catalogue
 from peel.store.fetch import Artifact
@@ -76,6 +77,7 @@ def archive_image(
                 for package in packages
             ),
             *(content for name in sorted(locks.lock.base) for content in _base(locks, name, store, sources, progress)),
+            *_captured(locks, store, sources),
             *(Content(Kind.LOCK_SET, name, Digest.of(data), len(data)) for name, data in files.items()),
         ]
     )
@@ -110,6 +112,20 @@ def _read(ref: ImageRef, catalogue: Catalogue) -> tuple[LockSet, Mapping[str, by
         if catalogue.record(ref) is not None:
             files[RECORD_FILE] = (catalogue.lock_directory(ref) / RECORD_FILE).read_bytes()
         return locks, files
+
+
+def _captured(locks: LockSet, store: Store, sources: Sources) -> Iterator[Content]:
+    """The layers that were captured when locking. Raises ArtifactError for one that is nowhere."""
+    for platform, environments in sorted(locks.lock.captured.items()):
+        for name, found in sorted(environments.items()):
+            digest, title = Digest(found.digest), f"captured/{platform}/{name}"
+            take_from(sources.archives, [(digest, title)], store.blobs)
+            if not store.blobs.has(digest):
+                raise ArtifactError(
+                    f"the layer that was captured of {name!r} for {platform} is not in the store: {digest}",
+                    hint="peel build makes what can be made again; else name the archive that holds it with --archive",
+                )
+            yield Content(Kind.CAPTURED_LAYER, title, digest, found.size)
 
 
 def _kind(package: Package) -> Kind:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Final
 
 from peel.errors import DocumentError, ToolError
-from peel.layers.compress import compression_here
+from peel.layers.compress import compression_here, media_type
 from peel.model.glue import GLUES
 from peel.model.lockset import Formats, RecordedImage, RecordedLayer
 from peel.model.oci import (
@@ -23,9 +23,10 @@ from peel.model.oci import (
     rfc3339,
 )
 from peel.model.oci_parse import parse_manifest
-from peel.model.plan import LayerStep, PatchLayer, Plan, compression_of, layer_key
+from peel.model.plan import CapturedLayer, LayerStep, PatchLayer, Plan, compression_of, layer_key
 from peel.model.progress import Progress
 from peel.model.values import Digest
+from peel.store.archives import take_from
 from peel.store.store import LayerRecord, Store
 from peel.workflow.base import fetch_base
 from peel.workflow.fetching import Sources
@@ -36,6 +37,15 @@ PLAN_ANNOTATION: Final = "io.peel-images.plan"
 
 MADE_FROM_ANNOTATION: Final = "io.peel-images.made-from"
 """Where a patched image says which one it was made from."""
+
+
+Remake = Callable[[CapturedLayer], bool]
+"""Whether a captured layer is made again, instead of taken from where its blob is kept."""
+
+
+def as_needed(_: CapturedLayer) -> bool:
+    """Make none again whose blob can be had."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +92,12 @@ def build_image(
     formats: Formats,
     progress: Progress,
     any_compressor: bool = False,
+    remake: Remake = as_needed,
 ) -> Built:
     """Make what the store lacks, then config and manifest; all of it is in the store afterwards, under no name yet.
 
-    With ``any_compressor``, blobs may be others than the lock's: equal contents, compressed by what is here.
+    With ``any_compressor``, blobs may be others than the lock's: equal contents, compressed by what is here. Captured
+    layers that ``remake`` chooses are made again, though the blob that was captured may be at hand.
 
     Raises DocumentError for a lock of formats that this peel does not write, ArtifactError for what cannot be had or
     is not what the lock says, ToolError when a program fails.
@@ -94,6 +106,7 @@ def build_image(
     refuse_other_formats(plan, formats)
     base = fetch_base(plan.base, plan.platform, store, sources, progress)
     keys = [layer_key(step, plan) for step in plan.layers]
+    recall(plan, store, sources, remake)
     before = [store.layer(key) for key in keys]
     missing = [step for step, found in zip(plan.layers, before, strict=True) if found is None]
     if missing:
@@ -109,6 +122,22 @@ def build_image(
     store.blobs.put_bytes(manifest)
     descriptor = describe(base.media_type if plan.is_base else MANIFEST, manifest)
     return Built(plan, descriptor, Digest.of(config), layers, base, monotonic() - began)
+
+
+def recall(plan: Plan, store: Store, sources: Sources, remake: Remake) -> None:
+    """Let the store know the captured layers whose blobs it has, or archives have.
+
+    Raises ArtifactError for an archive that holds other bytes.
+    """
+    for step in plan.layers:
+        if not isinstance(step, CapturedLayer) or remake(step):
+            continue
+        key = layer_key(step, plan)
+        if store.layer(key) is None:
+            take_from(sources.archives, [(step.blob, step.contents)], store.blobs)
+            if store.blobs.has(step.blob):
+                kind = media_type(plan.compression.codec)
+                store.remember_layer(key, LayerRecord(Descriptor(kind, step.blob, step.size), step.diff_id))
 
 
 def as_it_came(base: BaseImage, store: Store) -> tuple[bytes, bytes]:

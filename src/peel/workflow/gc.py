@@ -178,6 +178,8 @@ def _add_artifacts(needed: _Needed, ref: ImageRef, catalogue: Catalogue) -> None
         return
     locks = catalogue.lock_set(ref)
     needed.blobs.update(package.digest for package in packages_of(locks))
+    captured = (found for environments in lock.captured.values() for found in environments.values())
+    needed.blobs.update(Digest(found.digest) for found in captured)
     for platform in lock.base:
         plan = make_plan(locks, Platform(platform))
         for step in plan.layers:

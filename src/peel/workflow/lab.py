@@ -174,7 +174,7 @@ def judge(kernel: ExpectedKernel, result: CellResult) -> KernelCheck:
 
 def is_python(version: str, wanted: str) -> bool:
     """Whether a ``sys.version`` is of the wanted version: of all its parts, or of as many as are given."""
-    parts = wanted.split(".")
+    parts = wanted.split(".") if wanted else []
     return version.partition(" ")[0].rstrip("+").split(".")[: len(parts)] == parts
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from peel.errors import UsageError
 from peel.model.oci import Descriptor, describe
 from peel.model.oci_parse import manifest_type, parse_manifest
-from peel.model.plan import EnvironmentLayer, PatchLayer, Plan
+from peel.model.plan import CapturedLayer, EnvironmentLayer, PatchLayer, Plan
 from peel.model.progress import Progress
 from peel.model.values import Digest
 from peel.store.catalogue import Catalogue
@@ -118,5 +118,7 @@ def expected_kernels(plan: Plan) -> Sequence[ExpectedKernel]:
     }
     patched = [prefix for step in plan.layers if isinstance(step, PatchLayer) for prefix in step.prefixes]
     pythons |= {each.change.environment: each.interpreter.package.version for each in patched if each.interpreter}
-    prefixes = {step.environment: step.prefix for step in plan.layers if isinstance(step, EnvironmentLayer)}
+    pythons |= {step.environment: step.python for step in plan.layers if isinstance(step, CapturedLayer)}
+    environments = (step for step in plan.layers if isinstance(step, EnvironmentLayer | CapturedLayer))
+    prefixes = {step.environment: step.prefix for step in environments}
     return [ExpectedKernel(kernel, prefixes[name], pythons[name]) for name, kernel in plan.kernels]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, assert_never
 
+from peel.errors import ArtifactError
 from peel.layers import bytecode
 from peel.layers.blob import LayerBlob, write_blob
 from peel.layers.bytecode import Compiled, Refused
@@ -20,12 +21,24 @@ from peel.layers.compress import Compression, compression_here
 from peel.layers.tar import canonical
 from peel.model.entry import Entry
 from peel.model.oci import BaseImage, Descriptor
-from peel.model.plan import EnvironmentLayer, GlueLayer, LayerStep, PatchLayer, Plan, compression_of, layer_key
+from peel.model.plan import (
+    CapturedLayer,
+    EnvironmentLayer,
+    GlueLayer,
+    LayerStep,
+    PatchLayer,
+    Plan,
+    compression_of,
+    layer_key,
+)
 from peel.model.progress import Progress
 from peel.model.values import Digest
 from peel.store.fetch import Artifact
 from peel.store.store import LayerRecord, Store
 from peel.tools.buildah import Buildah, Volume
+from peel.workflow.base import glibc_of
+from peel.workflow.capturing.capture import capture
+from peel.workflow.capturing.material import Material
 from peel.workflow.containers import import_base
 from peel.workflow.fetching import Sources, fetch_artifacts
 from peel.workflow.linking import Installation, Installed, installation_for, installation_of, link_package
@@ -72,6 +85,9 @@ class Workshop:
 
     def make(self, plan: Plan, missing: Sequence[LayerStep], base: BaseImage) -> None:
         """Make these layers of a plan. A LayerMaker."""
+        for step in missing:
+            if isinstance(step, CapturedLayer):
+                self._capture_again(plan, step, base)
         batches = list(_batches(missing))
         fetch_artifacts(_artifacts(batches), self.store, self.sources, self.progress)
         with self.store.work() as work, linkers() as processes, writers() as threads:
@@ -86,6 +102,23 @@ class Workshop:
                 ready = [(step, tuple(_entries_of(step, installed))) for step in batch.steps]
                 writing += [self._write(threads, plan, step, entries, work) for step, entries in ready]
             self._keep(writing)
+
+    def _capture_again(self, plan: Plan, step: CapturedLayer, base: BaseImage) -> None:
+        """Make a captured layer once more. Raises ArtifactError when it is another one now."""
+        material = Material(
+            platform=plan.platform, base=base, reference=plan.base.reference,
+            glibc=glibc_of(base, self.store, plan.base.reference), store=self.store, sources=self.sources,
+            buildah=self.buildah, progress=self.progress,
+        )  # fmt: skip
+        compression = compression_here(plan.compression.codec, plan.compression.level)
+        again = capture(step.declared, step.files, compression, material, source=step.source).blob
+        if again.diff_id != step.diff_id:
+            raise ArtifactError(
+                f"{step.contents}: made again it is {again.diff_id}, and {step.diff_id} was captured",
+                hint="what made it is not the same every time; an archive keeps what was captured: --archive",
+            )
+        blob = Descriptor(again.media_type, again.digest, again.size)
+        self.store.remember_layer(layer_key(step, plan), LayerRecord(blob, again.diff_id))
 
     def _link(self, processes: Executor, wanted: Installation, work: Path) -> _Linking:
         """Begin to stage the packages of an installation, and of the Python that compiles them."""
@@ -191,6 +224,8 @@ def _entries_of(step: LayerStep, installed: Sequence[Installed]) -> Iterator[Ent
     match step:
         case GlueLayer():
             yield from step.entries
+        case CapturedLayer():
+            raise TypeError(f"{step.contents} is captured, not put together")
         case EnvironmentLayer():
             yield from installed[0].entries(step.packages)
         case PatchLayer():

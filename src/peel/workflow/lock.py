@@ -37,6 +37,8 @@ from peel.store.store import Store
 from peel.tools.conda_lock import CondaLock
 from peel.workflow.agreement import refuse_recorded
 from peel.workflow.base import fetch_base, glibc_of, pin_base
+from peel.workflow.capturing.locking import capture_all, no_packages
+from peel.workflow.containers import chosen_buildah
 from peel.workflow.fetching import Sources
 from peel.workflow.inspect import Inspected, inspect_packages, refuse_link_scripts, refuse_long_prefix
 from peel.workflow.pin import Inspections, pin_layers
@@ -102,22 +104,30 @@ def lock_image(
     before = _before_update(source, declared, catalogue, options.update) if options.update else {}
     bases = _bases(declared, previous if options.update else None, store, sources, progress)
     known = given or Given(declared, {}, {})
-    locks = dict(known.locks)
+    compression = locked_compression(declared)
+    attached = catalogue.attached(declared)
+    locks = {**known.locks, **{each.name: no_packages() for each in declared.environments if each.is_captured}}
     if conda_lock is not None:
         locks |= solve(
-            _without(declared, known.locks), {platform: base.glibc for platform, base in bases.items()},
+            _without(declared, locks), {platform: base.glibc for platform, base in bases.items()},
             store=store, conda_lock=conda_lock, update=options.update, before=before, progress=progress,
         )  # fmt: skip
     inspected = _inspect(declared, locks, known.inspected, store, sources, progress)
+    captured = capture_all(
+        declared, attached, bases, compression_here(compression.codec, compression.level), store=store,
+        sources=sources, buildah=lambda: chosen_buildah(store), progress=progress,
+        kept=previous if options.update else None,
+    )  # fmt: skip
     lock = ImageLock(
         schema=1, image=ref.image, tag=ref.tag,
         epoch=options.epoch if options.epoch is not None else _newest(inspected),
-        formats=FORMATS, compression=locked_compression(declared),
+        formats=FORMATS, compression=compression,
         locked_with=_locked_with(conda_lock),
         declared=declared, base=bases, layers=pin_layers(declared, bases, inspected, previous),
+        captured=captured,
     )  # fmt: skip
     files = {environment_lock_file(name): complete_hashes(data, _digests(inspected)) for name, data in locks.items()}
-    files |= {f"{FILES}/{sha256}": data for sha256, data in catalogue.attached(declared).items()}
+    files |= {f"{FILES}/{sha256}": data for sha256, data in attached.items()}
     files[LOCK_FILE] = to_yaml(lock.as_document())
     changed = catalogue.read_lock_set(ref) != files
     if changed:
@@ -219,11 +229,12 @@ def _digests(inspected: Inspections) -> Mapping[str, Digest]:
 def refuse_incomplete(environment: DeclaredEnvironment, found: Sequence[Inspected]) -> None:
     """The lab must hold JupyterLab, and a payload what its kernel starts with; and nothing may come twice."""
     names = [item.package.name for item in found]
+    if environment.is_captured:
+        return
     needed = {"lab": "jupyterlab", "payload": "ipykernel"}.get(environment.role)
     if needed is not None and needed not in names:
-        raise DocumentError(
-            f"the environment {environment.name!r} has no {needed}", hint=f"add {needed} to its environment.yml"
-        )
+        file = "requirements.txt" if environment.kind == "pip" else "environment.yml"
+        raise DocumentError(f"the environment {environment.name!r} has no {needed}", hint=f"add {needed} to its {file}")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DocumentError(
             f"the environment {environment.name!r} gets {twice[0]} both from a conda channel and as a wheel",

@@ -147,6 +147,11 @@ def open_image(
                 yield _of_registry(place, platform, work, progress, patience)
 
 
+def image_of_layout(directory: Path, platform: Platform) -> PublishedImage:
+    """The only image of an OCI layout. Raises as ``open_image`` does."""
+    return _of_layout(LayoutImage(directory, None), None, platform)
+
+
 def _of_layout(place: LayoutImage, tag: str | None, platform: Platform) -> PublishedImage:
     directory, name = place.directory.absolute() / "blobs" / "sha256", str(place)
     entries = _entries(read_index(place.directory), place, tag)
