@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from peel.model.plan import Plan
     from peel.model.progress import Progress
     from peel.store.store import Store
-    from peel.workflow.build import Built
+    from peel.workflow.build import Built, Remake
     from peel.workflow.fetching import Sources
 
 
@@ -57,18 +57,27 @@ def build(
 
 
 def build_plan(
-    plan: Plan, store: Store, console: Progress, sources: Sources | None = None, *, any_compressor: bool = False
+    plan: Plan,
+    store: Store,
+    console: Progress,
+    sources: Sources | None = None,
+    remake: Remake | None = None,
+    *,
+    verifying: bool = False,
 ) -> Built:
-    """Perform a plan with the buildah of this machine; by default the network is asked for what the store lacks."""
-    from peel.workflow.build import build_image
+    """Perform a plan with the buildah of this machine; by default the network is asked for what the store lacks.
+
+    ``verifying`` lets layers be others than the lock's: they are compared afterwards.
+    """
+    from peel.workflow.build import as_needed, build_image
     from peel.workflow.containers import chosen_buildah
     from peel.workflow.fetching import Sources
     from peel.workflow.layers import Workshop
     from peel.workflow.lock import FORMATS
 
     known = sources or Sources()
-    workshop = Workshop(store, lambda: chosen_buildah(store), known, console)
+    workshop = Workshop(store, lambda: chosen_buildah(store), known, console, any_capture=verifying)
     return build_image(
         plan, store=store, sources=known, make_layers=workshop.make, formats=FORMATS, progress=console,
-        any_compressor=any_compressor,
+        any_compressor=verifying, remake=remake or as_needed,
     )  # fmt: skip

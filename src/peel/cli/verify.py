@@ -29,6 +29,10 @@ def verify(
     fetch: Annotated[
         bool, typer.Option("--fetch", help="Ask the network for what neither archives nor the store have.")
     ] = False,
+    remake: Annotated[
+        bool,
+        typer.Option("--remake", help="Make captured layers again, too, that came from the network or another image."),
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -41,16 +45,18 @@ def verify(
     from peel.workflow.archives import open_archives
     from peel.workflow.fetching import Sources
     from peel.workflow.solve import known_channel_secrets
-    from peel.workflow.verify import verify_image
+    from peel.workflow.verify import everything, verify_image, what_is_the_same_again
 
     console, where = Console(quiet=quiet), context.obj
     address, chosen, catalogue = ref_of(ref), platform_of(platform), where.open_catalogue()
     declared = catalogue.image_lock(address).declared
     store = where.open_store()
     with open_archives(archive or (), ref=address, catalogue=catalogue, store=store, progress=console) as archives:
-        sources = Sources(known_channel_secrets(declared, os.environ) if fetch else {}, archives, network=fetch)
+        asked = fetch or remake
+        sources = Sources(known_channel_secrets(declared, os.environ) if asked else {}, archives, network=asked)
         done = verify_image(
             address, chosen, against=against, catalogue=catalogue, store=store, sources=sources,
-            build=partial(build_plan, any_compressor=True), progress=console,
+            build=partial(build_plan, verifying=True), progress=console,
+            remake=everything if remake else what_is_the_same_again,
         )  # fmt: skip
     return exit_unless(show_verified(done, console, json=json))

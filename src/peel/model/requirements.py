@@ -38,6 +38,10 @@ class Requirements:
     indexes: tuple[str, ...] = ()
     only: bool = False
 
+    def names(self, name: str) -> bool:
+        """Whether a package of this normalised name is required."""
+        return any(canonicalize_name(Requirement(text).name) == name for text in self.requirements)
+
 
 @dataclass(slots=True)
 class _Reading:

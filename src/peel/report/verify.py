@@ -39,6 +39,8 @@ def show_verified(done: Verified, console: Console, *, json: bool) -> bool:
         console.line(f"{_other(done)} is not what {done.ref} gives for {done.platform}: {_WORDS[comparison.rung]}")
         for line in _lines(comparison.differences):
             console.line(line)
+    for contents in done.not_remade:
+        console.line(f"captured, not re-made: {contents}")
     if done.kept is not None:
         all_of = "" if done.kept.count == done.kept.of else f" of {done.kept.of}"
         console.line(f"{done.kept.count}{all_of} layers as in {done.kept.origin}")
@@ -57,6 +59,7 @@ def verified_json(done: Verified) -> dict[str, Any]:
         "identical": done.comparison.identical,
         "rung": rung.value if rung else None,
         "differences": [difference.as_json() for difference in done.comparison.differences],
+        "not_remade": list(done.not_remade),
         "kept": done.kept.as_json() if done.kept else None,
     }
 

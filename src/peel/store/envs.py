@@ -140,9 +140,12 @@ class Envs:
                 hint="take out the markers of machines, or lock the platforms as images of their own",
             )
         indexes = (*declaration.index, *found.indexes)
+        # a requirements file seldom names what a kernel starts with
+        kernel = () if found.names("ipykernel") else ("ipykernel",)
+        python = f"python {declaration.python}.*"
         spec = EnvironmentSpec.model_validate({
             "channels": declaration.channels,
-            "dependencies": (f"python {declaration.python}.*", "pip", PipSection(pip=found.requirements)),
+            "dependencies": (python, "pip", *kernel, PipSection(pip=found.requirements)),
             "pip-repositories": indexes,
             "allow-pypi-requests": not (declaration.index or found.only),
         })  # fmt: skip

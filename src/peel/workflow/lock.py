@@ -42,6 +42,7 @@ from peel.workflow.containers import chosen_buildah
 from peel.workflow.fetching import Sources
 from peel.workflow.inspect import Inspected, inspect_packages, refuse_link_scripts, refuse_long_prefix
 from peel.workflow.pin import Inspections, pin_layers
+from peel.workflow.pip_rules import refuse_other_hashes
 from peel.workflow.solve import Before, complete_hashes, solve
 
 NOTHING_SOLVED: Final = LockedWith(conda_lock="none", solver="none: imported")
@@ -217,6 +218,7 @@ def _inspect(
             found, origin = inspected[platform, environment.name], f"{environment.name} on {platform}"
             refuse_link_scripts(environment, found, origin)
             refuse_long_prefix(environment, found, origin)
+            refuse_other_hashes(environment, found, origin)
             refuse_incomplete(environment, found)
     return inspected
 

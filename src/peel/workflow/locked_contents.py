@@ -258,8 +258,8 @@ def _entry(package: LockedPackage, platform: str) -> CondaLockPackage:
 
 
 def _contents(side: LockedSide) -> Mapping[str, bytes]:
-    """What patched files hold, by sha256."""
-    if not any(patch.files for patch in side.lock.patches):
+    """What the lock set keeps beside its documents, by sha256."""
+    if not side.lock.contents:
         return {}
     files = side.catalogue.read_lock_set(side.ref)
     return {name.removeprefix(f"{FILES}/"): data for name, data in files.items() if name.startswith(f"{FILES}/")}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from peel.errors import DocumentError, UsageError
 from peel.model.declared import Declared, DeclaredEnvironment
+from peel.model.lockset import environment_lock_file
 from peel.model.progress import Progress
 from peel.model.secrets import (
     ALLOWED,
@@ -20,6 +21,7 @@ from peel.model.values import Digest
 from peel.store.documents import parse_plain, to_yaml
 from peel.store.store import Store
 from peel.tools.conda_lock import CondaLock, Request
+from peel.workflow.pip_rules import lock_constrained
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,14 @@ def solve(
         if names:
             _refuse_file_urls(environment)
         progress.step(f"locking {environment.name} with conda-lock and {conda_lock.solver.title}")
-        with store.work() as work:
-            request = Request(environment, glibc, locked=known.data if known and names else None, update=names)
-            locks[environment.name] = without_secrets(conda_lock.lock(request, work), conda_lock.secrets, environment)
+        start = known.data if known and names else None
+
+        def lock(asked: DeclaredEnvironment, start: bytes | None = start, names: tuple[str, ...] = names) -> bytes:
+            with store.work() as work:
+                return conda_lock.lock(Request(asked, glibc, locked=start, update=names), work)
+
+        data = lock_constrained(environment, lock, environment_lock_file(environment.name))
+        locks[environment.name] = without_secrets(data, conda_lock.secrets, environment)
     return locks
 
 

@@ -11,13 +11,13 @@ from peel.errors import DifferenceError, UsageError
 from peel.layers.compress import compression_here
 from peel.model.ladder import Comparison, Rung
 from peel.model.lockset import RECORD_FILE, RecordedImage
-from peel.model.plan import EnvironmentLayer, PatchLayer, Plan, compression_of, make_plan
+from peel.model.plan import CapturedLayer, EnvironmentLayer, PatchLayer, Plan, compression_of, make_plan
 from peel.model.progress import Progress
 from peel.model.values import Digest, ImageRef, Platform
 from peel.store.archives import Archive
 from peel.store.catalogue import Catalogue
 from peel.store.store import Store
-from peel.workflow.build import Built
+from peel.workflow.build import Built, Remake
 from peel.workflow.compare import compare_images
 from peel.workflow.compare_layers import prefixes_of
 from peel.workflow.compared_images import of_build, of_pin, of_published, of_record
@@ -32,8 +32,18 @@ RECORD: Final = "record"
 PINNED: Final = "pinned base"
 """What an imported image without a record is compared with: its own digest."""
 
-Build = Callable[[Plan, Store, Progress, Sources], Built]
-"""Performs a plan; blobs may be compressed by what is here."""
+Build = Callable[[Plan, Store, Progress, Sources, Remake], Built]
+"""Performs a plan; blobs may be compressed by what is here, and the captured layers that are chosen are made again."""
+
+
+def what_is_the_same_again(step: CapturedLayer) -> bool:
+    """Make again what ran without a network; what came from elsewhere is taken as it was captured."""
+    return step.is_remade
+
+
+def everything(_: CapturedLayer) -> bool:
+    """Make all captured layers again, whatever they come from."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,8 @@ class Verified:
     manifest: Digest
     comparison: Comparison
     kept: Kept | None
+    not_remade: tuple[str, ...] = ()
+    """Captured layers that were taken as they are kept, by what people call them."""
 
 
 def verify_image(
@@ -58,12 +70,14 @@ def verify_image(
     sources: Sources,
     build: Build,
     progress: Progress,
+    remake: Remake = what_is_the_same_again,
 ) -> Verified:
     """Rebuild an image in an empty store and compare it; nothing of the catalogue or of the store changes.
 
     Artifacts come from the archives of ``sources``, then from the store's own blobs, whose layers are not used; then
-    from the network if ``sources`` allow. Raises UsageError when there is nothing to compare with, DifferenceError for
-    a record that is not of this lock set, ArtifactError for what cannot be had or read, and whatever a build raises.
+    from the network if ``sources`` allow. Captured layers that ``remake`` chooses are made again. Raises UsageError if
+    there is nothing to compare with, DifferenceError for a record that is not of this lock set, ArtifactError for what
+    cannot be had or read, and whatever a build raises.
     """
     locks = catalogue.lock_set(ref)
     plan = make_plan(locks, platform)
@@ -74,7 +88,7 @@ def verify_image(
         recorded = None if published else _recorded(plan, catalogue)
         fresh, work = stack.enter_context(empty_store(store)), stack.enter_context(store.work())
         progress.step(f"rebuilding {ref} in an empty store")
-        built = build(plan, fresh, progress, _with_store(sources, store))
+        built = build(plan, fresh, progress, _with_store(sources, store), remake)
         theirs = (
             of_published(published) if published else of_record(recorded, built, store) if recorded else of_pin(built)
         )
@@ -86,7 +100,12 @@ def verify_image(
     kept = find_kept(locks.lock.made_from, built, catalogue, progress)
     told = published.name if published else RECORD if recorded else PINNED
     comparison = with_lost_layers(_with_compressors(comparison, plan), kept)
-    return Verified(ref, platform, told, built.manifest.digest, comparison, kept)
+    return Verified(ref, platform, told, built.manifest.digest, comparison, kept, _not_remade(plan, remake))
+
+
+def _not_remade(plan: Plan, remake: Remake) -> tuple[str, ...]:
+    captured = (step for step in plan.layers if isinstance(step, CapturedLayer))
+    return tuple(step.contents for step in captured if not remake(step))
 
 
 @contextmanager
