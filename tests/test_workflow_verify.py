@@ -25,7 +25,7 @@ from peel.store.archives import Archive
 from peel.store.documents import to_yaml
 from peel.store.layout import export_layout
 from peel.store.store import LayerRecord, Store
-from peel.workflow.build import Built, build_image
+from peel.workflow.build import Built, Remake, as_needed, build_image
 from peel.workflow.fetching import Sources
 from peel.workflow.lock import FORMATS
 from peel.workflow.record import accept
@@ -46,7 +46,7 @@ class Builder:
     stores: list[Path] = field(default_factory=list)
     sources: list[Sources] = field(default_factory=list)
 
-    def __call__(self, plan: Plan, store: Store, progress: Progress, sources: Sources) -> Built:
+    def __call__(self, plan: Plan, store: Store, progress: Progress, sources: Sources, remake: Remake) -> Built:
         self.stores.append(store.root)
         self.sources.append(sources)
 
@@ -63,7 +63,7 @@ class Builder:
 
         return build_image(
             plan, store=store, sources=sources, make_layers=make_layers, formats=FORMATS, progress=progress,
-            any_compressor=True,
+            any_compressor=True, remake=remake,
         )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def planned(tiny: Tiny, ref: ImageRef = REF) -> Plan:
 
 
 def record(tiny: Tiny, ref: ImageRef = REF, builder: Builder | None = None) -> Built:
-    built = (builder or Builder())(planned(tiny, ref), tiny.store, Silent(), Sources())
+    built = (builder or Builder())(planned(tiny, ref), tiny.store, Silent(), Sources(), as_needed)
     accept(built, tiny.catalogue, tiny.store)
     return built
 

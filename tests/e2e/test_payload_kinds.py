@@ -19,7 +19,6 @@ import yaml
 from e2e.catalogues import DEMO, Demo, base_of, clone
 from e2e.images import Image
 from e2e.running import Peel, containers_of, refused
-from peel.demo.pins import load_pins
 from peel.demo.registry import serve_registry
 from peel.demo.wheel_index import make_wheel_index, serve_wheel_index
 
@@ -113,10 +112,7 @@ def kinds(demo: Demo, exported: Path, tmp_path_factory: pytest.TempPathFactory, 
     with ExitStack() as serving:
         served = serving.enter_context(serve_registry(exported, "library/demo-lab", tag="r1_0_0"))
         peel = peel.with_env(CONTAINERS_REGISTRIES_CONF=str(served.registries_conf))
-        pins = [pin for pin in load_pins("payload") if pin.name != "pip"]
-        index = make_wheel_index(
-            place / "index", cache=Path(downloads) / "peel" / "demo", progress=lambda _: None, pins=pins
-        )
+        index = make_wheel_index(place / "index", cache=Path(downloads) / "peel" / "demo", progress=lambda _: None)
         url = serving.enter_context(serve_wheel_index(index))
         declare_all(peel, demo, exported, url, served.reference.rpartition(":")[0])
         locked = peel.must("lock", KINDS)
@@ -138,8 +134,8 @@ def declare_all(peel: Peel, demo: Demo, exported: Path, index: str, repository: 
     declare_image(peel, base_of(demo.peel), *PAYLOADS)
     declare(
         peel, "wheels", "pip", f'python: "3.11"\nchannels: ["{channel}"]\n',
-        requirements__txt=f"# what a kernel needs\n--index-url {index}\nstack-data>=0.6  # the newest\n"
-        "numpy ; python_version < '3'\n-c limits.txt\n", limits__txt="asttokens<4\nnumpy<1\n",
+        requirements__txt=f"# what a kernel needs\n--index-url {index}\nhumanize>=4  # numbers for people\n"
+        "numpy ; python_version < '3'\n-c limits.txt\n", limits__txt="humanize<5\nnumpy<1\n",
     )  # fmt: skip
     declare(peel, "scripted", "script", f"arguments: [tree.tar.gz, it's me]\ninputs:\n{inputs}", install__sh=_INSTALL)
     declare(
@@ -183,7 +179,7 @@ def test_what_is_captured_holds_nothing_of_how_it_was_made(kinds: Kinds, tmp_pat
 def test_constraints_hold_and_markers_are_decided(kinds: Kinds) -> None:
     lock = (kinds.peel.catalogue / "lockfiles" / "kinds" / "1.0.0" / "wheels.conda-lock.yml").read_text()
     packages = {p["name"]: p["manager"] for p in yaml.safe_load(lock)["package"]}
-    assert (packages["stack-data"], packages["ipykernel"]) == ("pip", "conda")
+    assert (packages["humanize"], packages["ipykernel"]) == ("pip", "conda")
     assert "numpy" not in packages
 
 

@@ -20,6 +20,7 @@ _PINNED: Final = re.compile(r"\S+@sha256:[0-9a-f]{64}")
 _REMOTE: Final = re.compile(r"(?:^|\s|[\"'\[,])(?:https?://|git@|ftp://)\S*", re.IGNORECASE)
 _UNREPEATABLE: Final = re.compile(r"--mount=\S*type=(secret|ssh|cache)|--(?:secret|ssh)\b")
 _SECRET: Final = re.compile(r"\b\w*(?:password|passwd|secret|token|api_?key)\w*\s*[=\s]\s*\S", re.IGNORECASE)
+_BEGIN: Final = "begin with FROM $BASE"
 _COPY_FROM: Final = re.compile(r"--from=(\S+)")
 
 
@@ -76,7 +77,7 @@ def parse_dockerfile(text: str, base: str, origin: str) -> Dockerfile:
             stages.append(_stage(instruction, arguments, stages, base, where))
         elif not stages:
             if instruction.name != "ARG":
-                raise DocumentError(f"{where}: {instruction.name} stands before the first FROM")
+                raise DocumentError(f"{where}: {instruction.name} stands before the first FROM", hint=_BEGIN)
             name, _, default = instruction.arguments.partition("=")
             if default and name != "BASE":
                 arguments[name.strip()] = default.strip().strip("\"'")
@@ -103,7 +104,10 @@ def _instructions(text: str, origin: str) -> Iterator[Instruction]:
             whole = whole[:-1] + ("\\" if more.lstrip().startswith("#") else f" {more.strip()}")
         name, _, arguments = whole.partition(" ")
         if name.upper() not in _INSTRUCTIONS:
-            raise DocumentError(f"{origin}:{number}:1: {name[:40]!r} is no instruction of a Dockerfile")
+            raise DocumentError(
+                f"{origin}:{number}:1: {name[:40]!r} is no instruction of a Dockerfile",
+                hint=f"known are {', '.join(sorted(_INSTRUCTIONS))}",
+            )
         for word in _HEREDOC.findall(arguments) if name.upper() in {"RUN", "COPY", "ADD"} else ():
             for _, line in lines:
                 if line.strip() == word:
@@ -114,7 +118,7 @@ def _instructions(text: str, origin: str) -> Iterator[Instruction]:
 def _stage(instruction: Instruction, arguments: Mapping[str, str], stages: list[Stage], base: str, where: str) -> Stage:
     found = _FROM.fullmatch(instruction.arguments)
     if found is None:
-        raise DocumentError(f"{where}: FROM names one image, and its stage after AS")
+        raise DocumentError(f"{where}: FROM names one image, and its stage after AS", hint="as in FROM $BASE AS tools")
     image = _VARIABLE.sub(lambda m: arguments.get(m["braced"] or m["bare"], m[0]), found["image"])
     if image.startswith("--"):
         raise DocumentError(f"{where}: {image.partition('=')[0]} cannot be used", hint="the image's platforms decide")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
-import stat
-import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -31,7 +28,6 @@ from peel.model.payloads import (
     ScriptPayload,
     ScriptRecipe,
 )
-from peel.model.requirements import Requirements, marker_environment, read_requirements
 from peel.model.resolve import PAYLOAD_PREFIXES, PayloadSource
 from peel.model.values import Digest, Platform
 from peel.store.documents import load, parse_plain, read_text
@@ -132,11 +128,18 @@ class Envs:
         def read(file: str) -> str:
             return self._bytes(name, file.removeprefix(f"envs/{name}/")).decode("utf-8", "replace")
 
-        asked = {platform: self._requirements(name, declaration, platform, read) for platform in platforms}
+        from peel.model.requirements import marker_environment, read_requirements  # noqa: PLC0415 - packaging is slow
+
+        origin = f"envs/{name}/{declaration.requirements}"
+        machines = {platform: Platform(platform).machine for platform in platforms}
+        asked = {
+            platform: read_requirements(origin, read, marker_environment(declaration.python, machine))
+            for platform, machine in machines.items()
+        }
         found = next(iter(asked.values()))
         if any(other.requirements != found.requirements for other in asked.values()):
             raise DocumentError(
-                f"envs/{name}/{declaration.requirements}: asks for other packages on other platforms",
+                f"{origin}: asks for other packages on other platforms",
                 hint="take out the markers of machines, or lock the platforms as images of their own",
             )
         indexes = (*declaration.index, *found.indexes)
@@ -151,30 +154,15 @@ class Envs:
         })  # fmt: skip
         return spec, PipRecipe(kind="pip", hashes=dict(found.hashes), constraints=found.constraints)
 
-    def _requirements(
-        self, name: str, declaration: PipPayload, platform: str, read: Callable[[str], str]
-    ) -> Requirements:
-        machine = Platform(platform).machine
-        return read_requirements(
-            f"envs/{name}/{declaration.requirements}", read, marker_environment(declaration.python, machine)
-        )
-
     def _context(self, payload: str, directory: str) -> bytes:
-        """A build context as one tar, always the same of the same files. Raises DocumentError for a bad one."""
+        """A build context, packed. Raises DocumentError for a bad one."""
+        from peel.store.context import pack  # noqa: PLC0415 - few payloads have one, and tarfile is slow to load
+
         origin = f"envs/{payload}/{directory}"
         root = self.inside(origin)
         if not root.is_dir():
             raise DocumentError(f"envs/{payload}/payload.yaml: context: {origin}: no such directory")
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for path in sorted(_beneath(root), key=lambda path: path.relative_to(root).parts):
-                tar.addfile(*_member(path, root, origin))
-                if packed.tell() > MOST_ATTACHED:
-                    raise DocumentError(
-                        f"{origin}: holds more than {MOST_ATTACHED >> 20} MiB, and a lock set keeps all of it",
-                        hint="list what is not needed in it elsewhere; large files are inputs of a script",
-                    )
-        return packed.getvalue()
+        return pack(root, origin, MOST_ATTACHED)
 
 
 def _named(declaration: PayloadDeclaration) -> Mapping[Role, str]:
@@ -209,27 +197,3 @@ def _recipe(name: str, declaration: PayloadDeclaration) -> Recipe | None:
 
 def _attach(name: str, data: bytes) -> Attachment:
     return Attachment(name=name, sha256=Digest.of(data).hex, size=len(data))
-
-
-def _beneath(root: Path) -> Iterator[Path]:
-    for folder, names, files in os.walk(root):
-        yield from (Path(folder, name) for name in (*names, *files))
-
-
-def _member(path: Path, root: Path, origin: str) -> tuple[tarfile.TarInfo, io.BytesIO | None]:
-    found, relative = path.lstat(), path.relative_to(root).as_posix()
-    info = tarfile.TarInfo(relative)
-    info.mode = 0o755 if found.st_mode & stat.S_IXUSR or stat.S_ISDIR(found.st_mode) else 0o644
-    if stat.S_ISDIR(found.st_mode):
-        info.type = tarfile.DIRTYPE
-        return info, None
-    if stat.S_ISLNK(found.st_mode):
-        info.type, info.linkname = tarfile.SYMTYPE, str(path.readlink())
-        return info, None
-    if not stat.S_ISREG(found.st_mode):
-        raise DocumentError(f"{origin}/{relative}: is neither a file nor a directory")
-    if found.st_size > MOST_ATTACHED:
-        raise DocumentError(f"{origin}/{relative}: is larger than {MOST_ATTACHED >> 20} MiB")
-    data = path.read_bytes()
-    info.size = len(data)
-    return info, io.BytesIO(data)

@@ -45,6 +45,7 @@ def build_argv(
         "--pull-never",  # every image that it is built on is there, by digest
         "--no-cache",
         "--layers=false",
+        "--rm", "--force-rm",  # or containers of stages stay
         "--build-arg", f"BASE={base}",
         buildah.isolation.argv,
         buildah.isolation.ulimits,
