@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 
-from e2e.catalogues import DEMO, Demo, contents_of
+from e2e.catalogues import DEMO, Demo, clone, contents_of
 from e2e.running import Peel, containers_of, mounts_beneath, refused
 
 MESSY = """\
@@ -25,14 +26,20 @@ dependencies:
 """
 
 
-def test_the_demos_payload_is_tried_in_its_base_as_the_image_has_it(own_demo: Peel) -> None:
+@pytest.fixture(scope="module")
+def authors(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Peel:
+    """The demo once more, for all tests here: what one of them proposes is in nobody's way."""
+    return clone(demo.peel, tmp_path_factory.mktemp("authors"))
+
+
+def test_the_demos_payload_is_tried_in_its_base_as_the_image_has_it(authors: Peel) -> None:
     code = "import json, sys, os, numpy, humanize; print(json.dumps([sys.prefix, os.environ['OMP_NUM_THREADS']]))"
-    done = own_demo.must("try", "science", "--in-base", "-q", "--", "python", "-c", code)
+    done = authors.must("try", "science", "--in-base", "-q", "--", "python", "-c", code)
     assert done.json == ["/opt/peel/envs/science", "2"]
     assert done.stderr == ""
-    assert own_demo.run("try", "science", "--in-base", "-q", "--", "sh", "-c", "exit 7").status == 7
-    assert containers_of(own_demo.store) == []
-    assert list((own_demo.store / "tmp").iterdir()) == []
+    assert authors.run("try", "science", "--in-base", "-q", "--", "sh", "-c", "exit 7").status == 7
+    assert containers_of(authors.store) == []
+    assert list((authors.store / "tmp").iterdir()) == []
 
 
 def test_a_payload_that_is_not_locked_cannot_be_tried(demo: Demo) -> None:
@@ -40,16 +47,16 @@ def test_a_payload_that_is_not_locked_cannot_be_tried(demo: Demo) -> None:
 
 
 def test_an_environment_is_proposed_locked_built_and_its_kernel_runs_while_the_lab_stays(
-    own_demo: Peel, tmp_path: Path
+    authors: Peel, tmp_path: Path
 ) -> None:
-    channel = yaml.safe_load((own_demo.catalogue / "envs/science/environment.yml").read_text())["channels"][0]
+    channel = yaml.safe_load((authors.catalogue / "envs/science/environment.yml").read_text())["channels"][0]
     (tmp_path / "sky.yml").write_text(MESSY.format(channel=channel))
-    before = contents_of(own_demo.catalogue)
-    refused_told = own_demo.run("propose", tmp_path / "sky.yml", "--json")
+    before = contents_of(authors.catalogue)
+    refused_told = authors.run("propose", tmp_path / "sky.yml", "--json")
     assert (refused_told.status, refused_told.json["passed"]) == (1, False)
     assert [f["code"] for f in refused_told.json["findings"] if f["level"] == "error"] == ["no-ipykernel"]
-    assert contents_of(own_demo.catalogue) == before
-    told = own_demo.must("propose", tmp_path / "sky.yml", "--add-ipykernel", "--json").json
+    assert contents_of(authors.catalogue) == before
+    told = authors.must("propose", tmp_path / "sky.yml", "--add-ipykernel", "--json").json
     assert (told["name"], told["image"], told["passed"], told["kind"]) == ("sky-survey", DEMO, True, "conda")
     assert told["kernel"]["prefix"] == "/opt/peel/envs/sky-survey"
     assert told["kernel"]["version"].startswith("3.11.")
@@ -58,10 +65,36 @@ def test_an_environment_is_proposed_locked_built_and_its_kernel_runs_while_the_l
     assert told["written"] == [
         f"envs/sky-survey/{name}" for name in ("environment.yml", "given/sky.yml", "payload.yaml")
     ]  # fmt: skip
-    after = contents_of(own_demo.catalogue)
+    after = contents_of(authors.catalogue)
     assert {name: after[name] for name in before} == before
-    assert containers_of(own_demo.store) == []
-    assert mounts_beneath(own_demo.store) == []
-    assert list((own_demo.store / "tmp").iterdir()) == []
-    shown = own_demo.must("propose", own_demo.catalogue / "envs/sky-survey", "--markdown").stdout  # as in CI
+    assert containers_of(authors.store) == []
+    assert mounts_beneath(authors.store) == []
+    assert list((authors.store / "tmp").iterdir()) == []
+    shown = authors.must("propose", authors.catalogue / "envs/sky-survey", "--markdown").stdout  # as in CI
     assert shown.startswith(f"### PASS: payload `sky-survey` for `{DEMO}`")
+
+
+def test_a_requirements_file_becomes_a_payload_on_the_images_python(demo: Demo, authors: Peel, tmp_path: Path) -> None:
+    (wheel,) = demo.peel.catalogue.glob("wheels/simple/humanize/*.whl")
+    (tmp_path / "requirements.txt").write_text(
+        f"# what we need\nhumanize @ {wheel.as_uri()}\nappnope; sys_platform == 'darwin'\n"
+    )
+    told = authors.must("propose", tmp_path / "requirements.txt", "--name", "reqs", "--json").json
+    assert (told["kind"], told["passed"], told["python"]) == ("pip", True, "3.11.2")
+    managers = {package["name"]: package["manager"] for package in told["packages"]}
+    assert (managers["humanize"], managers["ipykernel"], managers["python"]) == ("pip", "conda", "conda")
+    assert "appnope" not in managers
+    payload = yaml.safe_load((authors.catalogue / "envs/reqs/payload.yaml").read_text())
+    assert (payload["kind"], payload["python"]) == ("pip", "3.11")
+
+
+def test_a_script_that_writes_outside_fails_with_the_paths_and_leaves_nothing(authors: Peel, tmp_path: Path) -> None:
+    (tmp_path / "install.sh").write_text('#!/bin/bash\nmkdir -p "$PREFIX" /opt/outside\n>/opt/outside/file\n')
+    before = contents_of(authors.catalogue)
+    told = authors.run("propose", tmp_path / "install.sh", "--name", "scripted", "--json")
+    assert (told.status, told.json["kind"], told.json["passed"]) == (1, "script", False)
+    (found,) = [finding for finding in told.json["findings"] if finding["level"] == "error"]
+    assert "/opt/outside/file" in found["message"]
+    assert contents_of(authors.catalogue) == before
+    assert containers_of(authors.store) == []
+    assert list((authors.store / "tmp").iterdir()) == []

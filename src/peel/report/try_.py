@@ -17,7 +17,7 @@ def trial_json(trial: Trial, *, in_base: bool) -> dict[str, Any]:
         "image": str(trial.ref),
         "payload": trial.environment.name,
         "python": trial.python or None,
-        "directory": str(trial.place),
+        "directory": str(trial.place) if trial.place else None,
         "prefix": trial.prefix,
         "in_base": in_base,
     }

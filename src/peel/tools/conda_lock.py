@@ -25,7 +25,12 @@ _LOCK = "conda-lock.yml"
 _NOISE = re.compile(r"\s*$|(INFO|WARNING|DEBUG):|Locking dependencies|The above exception |During handling of ")
 _SPEC_NAME = re.compile(r"(?:[^\s:]+::)?([\w.-]+)")
 _BAD_SPEC = re.compile(r"InvalidMatchSpec: Invalid spec '([^']*)': (.*)")
-_NO_WHEELS = re.compile(r"^.*(?:version solving failed|doesn't match any versions).*$", re.MULTILINE)
+_NO_WHEELS = re.compile(
+    r"^.*(?:version solving failed|doesn't match any versions|PackageNotFoundError: Package \S+"
+    r"|Unable to find installation candidates for).*$",
+    re.MULTILINE,
+)
+_ERROR_NAME = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception): ")
 _EXPLAINED = re.compile(r'"solver_problems":\s*(\[.*?\])\s*[,}]', re.DOTALL)
 
 
@@ -169,7 +174,7 @@ def _failure(environment: DeclaredEnvironment, command: process.Command, done: p
 
 def _about_wheels(lines: Sequence[str]) -> Sequence[str]:
     """The solver's reasons, said once: it prints them with its error, and again for a log."""
-    plain = [line.strip().rpartition("SolverProblemError: ")[2] for line in lines if line.strip()]
+    plain = [_ERROR_NAME.sub("", line.strip()) for line in lines if line.strip()]
     return list(dict.fromkeys(plain))
 
 

@@ -24,12 +24,14 @@ from peel.tools import process, system
 from peel.tools.buildah import Buildah, RunOptions, Volume
 from peel.tools.micromamba import Solver
 from peel.workflow.base import fetch_base
-from peel.workflow.containers import import_base
+from peel.workflow.containers import import_base, import_image
 from peel.workflow.fetching import Sources
+from peel.workflow.trial_captured import captured_upon
 from peel.workflow.trial_files import TrialFiles, in_base_hint
 
 _RUN: Final = "/run/peel-try"
 _WORK_INSIDE: Final = "/work"
+_SOURCES: Final = {"script": "a script", "dockerfile": "a Dockerfile", "image": "an image"}
 _TERMINAL: Final = ("TERM", "COLORTERM", "NO_COLOR", "LANG")
 
 _OUTER: Final = f"""\
@@ -43,13 +45,14 @@ echo "$?" >{_RUN}/status/code
 class Trial:
     """An environment that is there to be entered.
 
-    ``place`` is where its files lie on this machine, ``prefix`` where they say they are: in the base, another path.
+    ``place`` is where its files lie on this machine, None where that is in an image only; ``prefix`` is where they say
+    that they are: in the base, another path.
     """
 
     ref: ImageRef
     environment: DeclaredEnvironment
     python: str
-    place: Path
+    place: Path | None
     prefix: str
     enter: Callable[[Sequence[str]], int]
     """Run a command in it, or a shell where it is empty; how that ended, as shells put it."""
@@ -67,6 +70,8 @@ class _Chosen:
     @property
     def python(self) -> str:
         """The version of its Python, "" when it has none."""
+        if self.environment.is_captured:
+            return self.locks.lock.captured[self.platform.subdir][self.environment.name].python
         found = (p.version for p in self.packages if p.manager == "conda" and p.name == "python")
         return next(found, "")
 
@@ -114,6 +119,11 @@ def prepare_here(
     ``TrialFiles.made_here`` does.
     """
     chosen = _choose(ref, payload, catalogue)
+    if chosen.environment.is_captured:
+        raise UsageError(
+            f"{payload} was captured from {_SOURCES[chosen.environment.kind]}, and works at its own prefix only",
+            hint=in_base_hint(payload),
+        )
     _refuse_newer_glibc(chosen)
     lock = catalogue.lock_directory(ref) / environment_lock_file(payload)
     place = chosen.files(store, sources, progress).made_here(find_solver, lock.absolute(), chosen.platform)
@@ -138,20 +148,26 @@ def prepare_in_base(
     Raises as ``prepare_here`` does, ToolError also when buildah is missing or fails.
     """
     chosen = _choose(ref, payload, catalogue)
-    place = chosen.files(store, sources, progress).made_for(chosen.environment.prefix)
-    lock = chosen.locks.lock
+    environment, lock = chosen.environment, chosen.locks.lock
     pin = BasePin(lock.declared.base, Digest(lock.base[chosen.platform.subdir].digest))
     base = fetch_base(pin, chosen.platform, store, sources, progress)
     buildah = find_buildah()
-    image = import_base(base, store, buildah)
+    if environment.is_captured:
+        place = None
+        image = import_image(
+            captured_upon(base, chosen.locks, payload, chosen.platform, store, sources), store, buildah
+        )
+    else:
+        place = chosen.files(store, sources, progress).made_for(environment.prefix)
+        image = import_base(base, store, buildah)
 
     def enter(command: Sequence[str]) -> int:
         with store.work() as work, buildah.container(image) as container:
-            inside = _Inside(work, chosen.environment, place, chosen.write_setup(work))
+            inside = _Inside(work, environment, place, chosen.write_setup(work))
             ended = buildah.attend(container, inside.argv(command), **inside.options(lock.declared.launch.user))
             return inside.status(ended)
 
-    return Trial(ref, chosen.environment, chosen.python, place, chosen.environment.prefix, enter)
+    return Trial(ref, environment, chosen.python, place, environment.prefix, enter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +176,7 @@ class _Inside:
 
     work: Path
     environment: DeclaredEnvironment
-    place: Path
+    place: Path | None
     setup: Path | None
 
     def argv(self, command: Sequence[str]) -> tuple[str, ...]:
@@ -180,7 +196,7 @@ class _Inside:
     def options(self, user: str) -> RunOptions:
         """How it is started: as the image's user, in the directory that the caller is in, which it may read."""
         volumes = [
-            Volume(self.place, self.environment.prefix),
+            *([Volume(self.place, self.environment.prefix)] if self.place else ()),
             Volume(self.work / "enter.sh", f"{_RUN}/enter.sh"),
             Volume(self.work / "outer.sh", f"{_RUN}/outer.sh"),
             Volume(self.work / "status", f"{_RUN}/status", "rw"),

@@ -191,16 +191,14 @@ def _channels_of(packages: Sequence[Remembered]) -> tuple[str, ...]:
 
 
 def _requirements(given: Given, wish: Wish, around: Surroundings) -> _Payload:
+    """Requirements as they are: Python, and ipykernel where they do not name it, come from conda channels."""
     python = wish.python or around.python
     if not python:
         raise UsageError(f"{given.origin} says nothing of Python", hint="name a version with --python, as 3.13")
-    text = given.text
-    if wish.add_ipykernel:
-        text = f"{text.rstrip()}\n{IPYKERNEL}\n"
     said = note("python", f"Python {python} is taken, as the image has it; --python names another")
     channels = wish.channels or around.channels
     keys = {"requirements": "requirements.txt", "python": python, "channels": list(channels)}
-    files = {**(given.files or {}), "requirements.txt": text.encode()}
+    files = {**(given.files or {}), "requirements.txt": given.text.encode()}
     findings = [*([] if wish.python else [said]), *judge_requirements(given.text)]
     return _Payload("pip", keys, files, tuple(findings), tuple(channels))
 

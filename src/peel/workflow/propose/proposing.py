@@ -11,7 +11,7 @@ from typing import Final
 from peel.errors import ArtifactError, DocumentError, UsageError
 from peel.model.condalock import CondaLockPackage
 from peel.model.declared import Declared
-from peel.model.plan import EnvironmentLayer, Plan, make_plan
+from peel.model.plan import CapturedLayer, EnvironmentLayer, LayerStep, Plan, make_plan
 from peel.model.progress import Progress
 from peel.model.proposal.channels import judge_channels
 from peel.model.proposal.findings import Finding, error, in_order
@@ -36,6 +36,7 @@ from peel.workflow.lab import KernelCheck, check, launch
 from peel.workflow.launch import expected_kernels
 from peel.workflow.propose.declare import IPYKERNEL, Draft, Wish, declare
 from peel.workflow.propose.given import Given
+from peel.workflow.propose.heard import Heard
 from peel.workflow.propose.locking import Locked, Solved, lock_payload, solve_payload
 from peel.workflow.propose.place import put_in_place, refuse_overwriting
 from peel.workflow.propose.target import Resolved, Target, join_payload, resolve_payload
@@ -104,7 +105,7 @@ class _Trying:
         draft, resolved = self._declare(wish)
         conda_lock = self.tools.conda_lock(join_payload(self.target, resolved.payload))
         solved = self._solve(resolved, conda_lock)
-        if not self._has_ipykernel(solved):
+        if not resolved.payload.is_captured and not self._has_ipykernel(solved):
             if not self._may_add_ipykernel(wish):
                 return
             draft, resolved = self._declare(replace(wish, add_ipykernel=True))
@@ -128,7 +129,7 @@ class _Trying:
         self.proposal = replace(self.proposal, findings=(*draft.findings, *judged))
         with self.tools.store.work() as scratch:
             resolved = resolve_payload(self.name, draft.files, self.target, scratch)
-        self.proposal = replace(self.proposal, kind="conda")
+        self.proposal = replace(self.proposal, kind=resolved.payload.kind)
         return draft, resolved
 
     def _solve(self, resolved: Resolved, conda_lock: CondaLock) -> Solved:
@@ -167,10 +168,12 @@ class _Trying:
         return any(each.level == "error" for each in (*self.findings, *self.proposal.findings))
 
     def _lock(self, solved: Solved, conda_lock: CondaLock, sources: Sources) -> Locked:
-        tools = self.tools
+        tools, heard = self.tools, Heard(self.tools.progress)
         locked = lock_payload(
-            solved, self.target, store=tools.store, conda_lock=conda_lock, sources=sources, progress=tools.progress
-        )
+            solved, self.target, store=tools.store, conda_lock=conda_lock, sources=sources,
+            buildah=lambda: chosen_buildah(tools.store), progress=heard,
+        )  # fmt: skip
+        self.findings += heard.findings()
         found = locked.inspected[self.target.platform.subdir]
         packages = [_of_archive(item) for item in sorted(found, key=lambda item: item.package.name)]
         self._describe(packages)
@@ -236,12 +239,15 @@ def _place_in(catalogue: Catalogue, given: Given) -> str:
 
 
 def _layers(built: Built, name: str) -> ProposedLayers:
-    steps = [layer for layer in built.layers if isinstance(layer.step, EnvironmentLayer)]
-    own = [layer for layer in steps if isinstance(layer.step, EnvironmentLayer) and layer.step.environment == name]
-    new = [layer for layer in own if not layer.reused]
+    own = [layer for layer in built.layers if _is_of(layer.step, name)]
+    new = [layer for layer in own if not layer.reused or isinstance(layer.step, CapturedLayer)]  # captured just now
     return ProposedLayers(
         len(own), sum(layer.record.blob.size for layer in own), len(new), sum(layer.record.blob.size for layer in new)
     )
+
+
+def _is_of(step: LayerStep, name: str) -> bool:
+    return isinstance(step, EnvironmentLayer | CapturedLayer) and step.environment == name
 
 
 def _of_lock(package: CondaLockPackage, store: Store) -> ProposedPackage:

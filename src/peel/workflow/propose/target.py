@@ -48,7 +48,8 @@ class Target:
 
     def surroundings(self) -> Surroundings:
         """What it gives where an author's file is silent: channels and the Python of its first payload, or its lab."""
-        first = next(iter(self.declared.payloads), self.declared.lab)
+        packaged = (payload for payload in self.declared.payloads if not payload.is_captured)
+        first = next(packaged, self.declared.lab)
         python = next((package.version for package in self.packages(first.name) if package.name == "python"), "")
         platforms = tuple(Platform(name) for name in self.declared.platforms)
         return Surroundings(self.platform, platforms, first.channels, ".".join(python.split(".")[:2]))
