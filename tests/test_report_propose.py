@@ -9,16 +9,10 @@ import pytest
 
 from peel.console import Console
 from peel.model.proposal.findings import Finding, error, note, warning
-from peel.model.proposal.report import (
-    Proposal,
-    ProposedKernel,
-    ProposedLayers,
-    ProposedPackage,
-    Shared,
-    judge_packages,
-    share,
-)
+from peel.model.proposal.packages import ProposedPackage, Shared, judge_packages, share
 from peel.report.propose import Form, proposal_json, show_proposal
+from peel.workflow.lab import KernelCheck
+from peel.workflow.propose.proposal import Proposal, ProposedLayers
 
 NUMPY = ProposedPackage("numpy", "2.1", "conda", "https://host/forge", "aa" * 32, 3 << 20, 9 << 20, "BSD-3-Clause")
 PYTHON = ProposedPackage("python", "3.13.1", "conda", "https://host/forge", "bb" * 32, 5 << 20, 20 << 20, "PSF-2.0")
@@ -28,7 +22,7 @@ PROPOSAL = Proposal(
     platform="linux-64", dry_run=False, packages=(NUMPY, PYTHON, WHEEL),
     shared=(Shared("sci", 1, 3 << 20),), findings=(warning("unpinned", "in any version: x", "pin it"), note("a", "b")),
     layers=ProposedLayers(6, 30 << 20, 2, 1 << 20),
-    kernel=ProposedKernel("mine", passed=True, version="3.13.1", prefix="/opt/peel/envs/mine"),
+    kernel=KernelCheck("mine", passed=True, version="3.13.1", prefix="/opt/peel/envs/mine"),
     written=("envs/mine/payload.yaml",), seconds=12.34,
 )  # fmt: skip
 

@@ -21,7 +21,6 @@ from peel.model.declared import Declared
 from peel.model.plan import Plan
 from peel.model.progress import Silent
 from peel.model.proposal.recognise import Form
-from peel.model.proposal.report import Proposal
 from peel.tools.conda_lock import CondaLock
 from peel.tools.micromamba import find_solver
 from peel.workflow.build import Built, build_image
@@ -30,6 +29,7 @@ from peel.workflow.lab import KernelCheck
 from peel.workflow.lock import FORMATS
 from peel.workflow.propose.declare import Wish
 from peel.workflow.propose.given import make_name, read_given
+from peel.workflow.propose.proposal import Proposal
 from peel.workflow.propose.proposing import Proposing, choose_name
 from peel.workflow.propose.target import open_target
 from test_model_proposal import DOCKERFILE, REQUIREMENTS, SCRIPT

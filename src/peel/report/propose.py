@@ -10,7 +10,8 @@ from peel.console import Console, human_size
 from peel.report import SCHEMA
 
 if TYPE_CHECKING:
-    from peel.model.proposal.report import Proposal, ProposedPackage
+    from peel.model.proposal.packages import ProposedPackage
+    from peel.workflow.propose.proposal import Proposal
 
 Form = Literal["text", "json", "markdown"]
 _LARGEST = 5

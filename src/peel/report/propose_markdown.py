@@ -12,7 +12,8 @@ from peel.report.propose import facts, verdict
 
 if TYPE_CHECKING:
     from peel.model.proposal.findings import Finding
-    from peel.model.proposal.report import Proposal, ProposedPackage
+    from peel.model.proposal.packages import ProposedPackage
+    from peel.workflow.propose.proposal import Proposal
 
 
 def to_markdown(proposal: Proposal) -> str:

@@ -15,15 +15,7 @@ from peel.model.plan import CapturedLayer, EnvironmentLayer, LayerStep, Plan, ma
 from peel.model.progress import Progress
 from peel.model.proposal.channels import judge_channels
 from peel.model.proposal.findings import Finding, error, in_order
-from peel.model.proposal.report import (
-    Proposal,
-    ProposedKernel,
-    ProposedLayers,
-    ProposedPackage,
-    channel_of,
-    judge_packages,
-    share,
-)
+from peel.model.proposal.packages import ProposedPackage, channel_of, judge_packages, share
 from peel.model.values import Digest, is_name
 from peel.store.catalogue import Catalogue
 from peel.store.store import Store
@@ -39,6 +31,7 @@ from peel.workflow.propose.given import Given
 from peel.workflow.propose.heard import Heard
 from peel.workflow.propose.locking import Locked, Solved, lock_payload, solve_payload
 from peel.workflow.propose.place import put_in_place, refuse_overwriting
+from peel.workflow.propose.proposal import Proposal, ProposedLayers
 from peel.workflow.propose.target import Resolved, Target, join_payload, resolve_payload
 
 _TAKEN: Final = frozenset({"lab", "patches"})
@@ -169,11 +162,13 @@ class _Trying:
 
     def _lock(self, solved: Solved, conda_lock: CondaLock, sources: Sources) -> Locked:
         tools, heard = self.tools, Heard(self.tools.progress)
-        locked = lock_payload(
-            solved, self.target, store=tools.store, conda_lock=conda_lock, sources=sources,
-            buildah=lambda: chosen_buildah(tools.store), progress=heard,
-        )  # fmt: skip
-        self.findings += heard.findings()
+        try:
+            locked = lock_payload(
+                solved, self.target, store=tools.store, conda_lock=conda_lock, sources=sources,
+                buildah=lambda: chosen_buildah(tools.store), progress=heard,
+            )  # fmt: skip
+        finally:
+            self.findings += heard.findings()
         found = locked.inspected[self.target.platform.subdir]
         packages = [_of_archive(item) for item in sorted(found, key=lambda item: item.package.name)]
         self._describe(packages)
@@ -196,14 +191,14 @@ class _Trying:
         built = tools.build(plan, sources)
         self.proposal = replace(self.proposal, layers=_layers(built, self.name))
         tools.progress.step(f"starting the kernel of {self.name}")
-        kernels = [kernel for payload, kernel in plan.kernels if payload == self.name]
-        checks = {each.name: each for each in tools.run_kernels(built)}
-        for name in kernels:
-            said = checks[name]
-            kernel = ProposedKernel(name, said.passed, said.version.partition(" ")[0], said.prefix, said.detail)
-            self.proposal = replace(self.proposal, kernel=kernel)
-            if not said.passed:
-                self.findings.append(error("kernel", f"its kernel fails: {said.detail}"))
+        kernel = next((kernel for payload, kernel in plan.kernels if payload == self.name), None)
+        said = next((each for each in tools.run_kernels(built) if each.name == kernel), None)
+        if said is None:
+            self.findings.append(error("kernel", "the image has no kernel of it", "see kernel in its payload.yaml"))
+            return
+        self.proposal = replace(self.proposal, kernel=replace(said, version=said.version.partition(" ")[0]))
+        if not said.passed:
+            self.findings.append(error("kernel", f"its kernel fails: {said.detail}"))
 
 
 def run_kernels(built: Built, store: Store) -> Sequence[KernelCheck]:
