@@ -129,13 +129,13 @@ def pulling(bench: Bench) -> Iterator[Row]:
     plan, store = place.plan(BEFORE), Store(place.store)
     lab = [step for step in plan.layers if step.contents.startswith("lab: ")]
     tree = layers.unpack([recorded(step, plan, store) for step in lab], store, bench.work / "lab")
-    out = bench.work / "whole"
-    out.mkdir()
+    out = bench.work / "whole-lab"
     layers.as_one_layer(tree, out)()
-    whole = sum(path.stat().st_size for path in out.iterdir())
+    whole = out.stat().st_size
+    out.unlink()
     what = "to pull after a one-package patch: one layer per environment"
     yield Row(what, "", whole / _MIB, "MiB", None, "the lab's")
-    for used in (tree.root, out, place.catalogue, place.store):
+    for used in (tree.root, place.catalogue, place.store):
         shutil.rmtree(used)
 
 
