@@ -21,6 +21,7 @@ from peel.store.catalogue import Catalogue
 from peel.store.documents import to_yaml
 from peel.store.store import Store
 
+_KIB = 1 << 10
 _MIB = 1 << 20
 _SMALL = "2026-11-small"
 _SMALL_PATCH = """\
@@ -124,8 +125,8 @@ def pulling(bench: Bench) -> Iterator[Row]:
     call(place.peel("build", str(BEFORE), "--quiet"))
     for mode in ("overlay", "replace"):
         told = _patched(place, BEFORE, _SMALL, f"r1_0_0_{mode}", "--mode", mode)
-        pulled = _new_bytes(told) / _MIB
-        yield Row(f"to pull after a one-package patch: peel, {mode}", "", pulled, "MiB", None, _shared(told))
+        pulled = _new_bytes(told) / _KIB
+        yield Row(f"to pull after a one-package patch: peel, {mode}", "", pulled, "KiB", None, _shared(told))
     plan, store = place.plan(BEFORE), Store(place.store)
     lab = [step for step in plan.layers if step.contents.startswith("lab: ")]
     tree = layers.unpack([recorded(step, plan, store) for step in lab], store, bench.work / "lab")
@@ -134,7 +135,7 @@ def pulling(bench: Bench) -> Iterator[Row]:
     whole = out.stat().st_size
     out.unlink()
     what = "to pull after a one-package patch: one layer per environment"
-    yield Row(what, "", whole / _MIB, "MiB", None, "the lab's")
+    yield Row(what, "", whole / _KIB, "KiB", None, "the lab's")
     for used in (tree.root, place.catalogue, place.store):
         shutil.rmtree(used)
 
