@@ -18,7 +18,7 @@ from peel.model.progress import Silent
 from peel.model.values import Digest, Platform
 from peel.store.layout import needed_blobs
 from peel.store.store import LayerRecord, Store
-from peel.workflow.build import Built, build_image
+from peel.workflow.build import Built, build_image, refuse_other_formats
 from peel.workflow.fetching import Sources
 from peel.workflow.lock import FORMATS as HERE
 from tiny import REF, Tiny
@@ -124,6 +124,20 @@ def test_a_base_for_another_architecture_is_refused(tiny: Tiny) -> None:
             plan, store=tiny.store, sources=Sources(), make_layers=SmallLayers(tiny.store), formats=HERE,
             progress=Silent(),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_lock_of_every_glue_that_there_was_is_built(tiny: Tiny, number: int) -> None:
+    plan = planned(tiny)
+    plan = replace(plan, formats=plan.formats.model_copy(update={"glue": number}))
+    refuse_other_formats(plan, HERE)
+
+
+def test_a_lock_of_a_glue_that_is_not_known_yet_is_refused(tiny: Tiny) -> None:
+    plan = planned(tiny)
+    plan = replace(plan, formats=plan.formats.model_copy(update={"glue": 3}))
+    with pytest.raises(DocumentError, match=r"locked for other formats: glue 3"):
+        refuse_other_formats(plan, HERE)
 
 
 def test_a_lock_of_other_formats_is_refused_with_their_numbers(tiny: Tiny) -> None:

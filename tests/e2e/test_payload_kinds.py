@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import os
 import shutil
+import signal
 import tarfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,15 +18,25 @@ from typing import Any
 import pytest
 import yaml
 
+from e2e.browsers import (
+    cards,
+    needs_browser,
+    new_launcher,
+    open_browser,
+    open_lab,
+    run_in_new_notebook,
+    type_in_new_terminal,
+)
 from e2e.catalogues import DEMO, Demo, base_of, clone
 from e2e.images import Image
-from e2e.running import Peel, containers_of, refused
+from e2e.running import Peel, becomes_true, containers_of, refused
 from peel.demo.registry import serve_registry
 from peel.demo.wheel_index import make_wheel_index, serve_wheel_index
 
 KINDS = "kinds:1.0.0"
 SCIENCE = "/opt/peel/envs/science"
 PAYLOADS = ("science", "wheels", "scripted", "dockered", "taken")
+TITLES = {name: name for name in PAYLOADS} | {"science": "Science (Python 3.11)"}
 _IMAGE = """\
 schema: 1
 base: {base}
@@ -152,6 +164,30 @@ def test_every_kernel_runs_in_its_own_prefix(kinds: Kinds) -> None:
     assert {check["name"]: (check["passed"], check["prefix"]) for check in said["kernels"]} == {
         name: (True, f"/opt/peel/envs/{name}") for name in PAYLOADS
     }
+
+
+@pytest.mark.parametrize("_", [pytest.param(None, marks=needs_browser, id="chromium")])
+def test_a_browser_shows_and_runs_every_kernel_and_a_terminal_has_the_first_ones_environment(
+    kinds: Kinds, tmp_path: Path, _: None
+) -> None:
+    titles = {title: name for name, title in TITLES.items()}
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, 1000, 1000)
+    with kinds.peel.start("launch", KINDS, "--home", home) as lab, open_browser(tmp_path) as browser:
+        assert lab.stdout is not None
+        open_lab(browser, lab.stdout.readline().strip())
+        assert sorted(cards(browser, "Notebook")) == sorted(titles)
+        for title, name in titles.items():
+            said = run_in_new_notebook(browser, title, "import sys; print(sys.prefix)")
+            assert said == f"/opt/peel/envs/{name}"
+            new_launcher(browser)
+        type_in_new_terminal(browser, 'echo "$CONDA_PREFIX" $(command -v python) >told.txt')
+        becomes_true(lambda: (home / "told.txt").exists() and (home / "told.txt").read_text(), "the terminal answers")
+        browser.save_screenshot(os.environ.get("PEEL_SCREENSHOT_KINDS") or str(tmp_path / "kinds.png"))
+        lab.send_signal(signal.SIGINT)
+        lab.communicate(timeout=60)
+    assert (home / "told.txt").read_text().split() == [SCIENCE, f"{SCIENCE}/bin/python"]
 
 
 def test_another_store_gives_the_same_digest_and_what_ran_offline_is_run_again(kinds: Kinds, tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""A real browser, and how it goes about JupyterLab."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+PATIENCE = 90  # seconds
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--no-first-run", "--disable-dev-shm-usage", "--window-size=1280,900",
+)  # fmt: skip
+
+needs_browser = [
+    pytest.mark.skipif(not shutil.which("chromedriver"), reason="chromium-driver is not installed"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # selenium leaves sockets to the collector
+]
+"""Marks of tests that open one."""
+
+
+@contextmanager
+def open_browser(place: Path, *more: str) -> Iterator[webdriver.Chrome]:
+    """Chromium, with a profile of its own beneath ``place``; ``more`` are further flags."""
+    options = webdriver.ChromeOptions()
+    for flag in (*FLAGS, *more, f"--user-data-dir={place / 'profile'}"):
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def open_lab(browser: webdriver.Chrome, url: str) -> None:
+    """Open JupyterLab, and wait until its launcher can be used."""
+    browser.get(url)
+    WebDriverWait(browser, PATIENCE).until(lambda b: b.find_elements(By.CSS_SELECTOR, ".jp-LauncherCard"))
+    WebDriverWait(browser, PATIENCE).until(lambda b: not b.find_elements(By.ID, "jupyterlab-splash"))
+
+
+def cards(browser: webdriver.Chrome, section: str) -> dict[str, WebElement]:
+    """The cards in one section of the launcher that is seen, by title."""
+    for found in browser.find_elements(By.CSS_SELECTOR, ".jp-Launcher-section"):
+        if found.is_displayed() and found.find_element(By.CSS_SELECTOR, ".jp-Launcher-sectionTitle").text == section:
+            labels = found.find_elements(By.CSS_SELECTOR, ".jp-LauncherCard")
+            return {card.find_element(By.CSS_SELECTOR, ".jp-LauncherCard-label").text: card for card in labels}
+    return {}
+
+
+def new_launcher(browser: webdriver.Chrome) -> None:
+    """Open one more launcher, by the button beside the tabs."""
+    buttons = browser.find_elements(By.CSS_SELECTOR, ".lm-TabBar-addButton")
+    next(button for button in buttons if button.is_displayed()).click()
+    WebDriverWait(browser, PATIENCE).until(lambda b: cards(b, "Notebook"))
+
+
+def run_in_new_notebook(browser: webdriver.Chrome, kernel: str, code: str) -> str:
+    """Open a notebook by the launcher's card, run a cell in it, and say what it printed."""
+    cards(browser, "Notebook")[kernel].click()
+    panel = ".jp-NotebookPanel:not(.lm-mod-hidden)"
+    editor = WebDriverWait(browser, PATIENCE).until(
+        lambda b: b.find_elements(By.CSS_SELECTOR, f"{panel} .jp-Cell .cm-content")
+    )[0]
+    WebDriverWait(browser, PATIENCE).until(
+        lambda b: "Idle" in b.find_element(By.CSS_SELECTOR, f"{panel} .jp-Notebook-ExecutionIndicator").get_attribute(
+            "data-status"
+        ).title()
+    )  # fmt: skip
+    editor.click()
+    ActionChains(browser).send_keys(code).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
+    outputs = WebDriverWait(browser, PATIENCE).until(
+        lambda b: [
+            found.text for found in b.find_elements(By.CSS_SELECTOR, f"{panel} .jp-OutputArea-output") if found.text
+        ]
+    )
+    return str(outputs[0]).strip()
+
+
+def type_in_new_terminal(browser: webdriver.Chrome, line: str) -> None:
+    """Open a terminal by the launcher's card, and type a line into it."""
+    cards(browser, "Other")["Terminal"].click()
+    screen = WebDriverWait(browser, PATIENCE).until(
+        lambda b: b.find_elements(By.CSS_SELECTOR, ".jp-Terminal:not(.lm-mod-hidden) .xterm-helper-textarea")
+    )[0]
+    screen.send_keys(line + Keys.ENTER)
