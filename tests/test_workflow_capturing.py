@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from layers_of import make_layer, member
-from peel.errors import DocumentError
+from peel.errors import ArtifactError, DocumentError
 from peel.layers.captured import take
+from peel.layers.tar import canonical
 from peel.model.oci import BaseImage, Config
 from peel.model.progress import Silent
 from peel.model.values import Digest, Platform
@@ -129,6 +130,16 @@ def test_links_and_scripts_that_lead_out_are_told(tmp_path: Path, material: Mate
         "/opt/env/gone is a link to nowhere, which is not there",
         "/opt/env/out is a link to /build/tree/x, which neither the environment nor the base has",
     )
+
+
+def test_nothing_is_staged_through_a_link(tmp_path: Path, material: Material) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    hostile = [member("opt/env/a", tarfile.SYMTYPE, str(victim)), member("opt/env/a/b", tarfile.SYMTYPE, "/etc/passwd")]
+    found = judged(tmp_path, material, KERNEL, *hostile)
+    with pytest.raises(ArtifactError, match="opt/env/a"):
+        canonical(found.entries)
+    assert list(victim.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -35,23 +35,18 @@ from peel.model.progress import Progress
 from peel.model.values import Digest
 from peel.store.fetch import Artifact
 from peel.store.store import LayerRecord, Store
-from peel.tools.buildah import Buildah, Volume
+from peel.tools.buildah import Buildah
 from peel.workflow.base import glibc_of
 from peel.workflow.capturing.capture import capture
 from peel.workflow.capturing.material import Material
-from peel.workflow.containers import import_base
+from peel.workflow.compiling import run_compiler, warn_of
 from peel.workflow.fetching import Sources, fetch_artifacts
 from peel.workflow.linking import Installation, Installed, installation_for, installation_of, link_package
-from peel.workflow.pools import linkers, process_count, writers
+from peel.workflow.pools import linkers, writers
 
 LayerMaker = Callable[[Plan, Sequence[LayerStep], BaseImage], None]
 """Makes layers and leaves them in the store, each under its key."""
 
-_SCRIPT: Final = "/run/peel/compile.py"
-_LISTING: Final = "/run/peel/sources"
-_OUT: Final = "/run/peel/bytecode"
-
-_MOST_NAMED: Final = 3
 
 _THREADS: Final = 2
 """With which each writer compresses: enough for one to use both cores on the last, large layer."""
@@ -163,32 +158,9 @@ class Workshop:
                 f"compiling {count} files with {wanted.environment}'s own Python {interpreter.package.version}"
             )
             (work / "sources").write_bytes(bytecode.listing(sources))
-            refused = self._run_compiler(wanted.prefix, base, work)
-            self._warn_of(refused, wanted.environment)
+            refused = run_compiler(wanted.prefix, work, base=base, store=self.store, buildah=self.buildah)
+            warn_of(refused, wanted.environment, self.progress)
         return Compiled(out, frozenset(source.path for source in refused))
-
-    def _warn_of(self, refused: Sequence[Refused], environment: str) -> None:
-        if refused:
-            names = ", ".join(source.path for source in refused[:_MOST_NAMED])
-            more = ", …" if len(refused) > _MOST_NAMED else ""
-            self.progress.warn(f"{environment}: files that do not compile: {len(refused)} ({names}{more})")
-
-    def _run_compiler(self, prefix: str, base: BaseImage, work: Path) -> Sequence[Refused]:
-        buildah = self.buildah()
-        image = import_base(base, self.store, buildah)
-        argv = bytecode.argv(prefix=prefix, script=_SCRIPT, out=_OUT, listing=_LISTING, workers=process_count())
-        volumes = [
-            Volume(work / "stage", prefix),
-            Volume(work / "bytecode", _OUT, "rw"),
-            Volume(work / "sources", _LISTING),
-            Volume(bytecode.SCRIPT, _SCRIPT),
-        ]
-        with buildah.container(image) as container:
-            done = buildah.run(
-                container, argv, volumes=volumes, env=bytecode.ENVIRONMENT, user="0:0", workdir="/",
-                capabilities="none",  # packages brought the Python that runs here
-            )  # fmt: skip
-        return bytecode.refused(done.text)
 
     def _write(
         self, threads: Executor, plan: Plan, step: LayerStep, entries: Sequence[Entry], work: Path

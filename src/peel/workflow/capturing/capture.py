@@ -14,11 +14,13 @@ from peel.layers.compress import Compression
 from peel.layers.layer_stream import ImageLayer
 from peel.layers.tar import canonical
 from peel.model.declared import DeclaredEnvironment
+from peel.model.entry import Entry
 from peel.model.payloads import DockerfileRecipe, ImageRecipe, ScriptRecipe
 from peel.model.plan import BasePin
 from peel.model.values import Digest
 from peel.workflow.base import fetch_base, pin_base
 from peel.workflow.capturing.build_dockerfile import dockerfile_changes
+from peel.workflow.capturing.compiled import compile_captured
 from peel.workflow.capturing.judge import Judged, judge
 from peel.workflow.capturing.material import Material, origin_of
 from peel.workflow.capturing.run_script import script_changes
@@ -59,11 +61,21 @@ def capture(
             origin=origin, material=material,
         )  # fmt: skip
         _tell(judged, environment, material)
-        blob = write_blob(canonical(judged.entries), compression, work / "layer")
+        python = python_of([entry.path for entry in judged.entries], environment.prefix)
+        files_alone = canonical(judged.entries)
+        entries = (*files_alone, *_bytecode(environment, files_alone, python, work, material))
+        blob = write_blob(canonical(entries), compression, work / "layer")
         material.store.blobs.adopt(blob.path, blob.digest)
-    count = sum(entry.kind != "directory" for entry in judged.entries)
-    python = python_of([entry.path for entry in judged.entries], environment.prefix)
-    return Captured(blob, count, python, pinned)
+    return Captured(blob, sum(entry.kind != "directory" for entry in entries), python, pinned)
+
+
+def _bytecode(
+    environment: DeclaredEnvironment, entries: Sequence[Entry], python: str, work: Path, material: Material
+) -> Sequence[Entry]:
+    """What its own Python compiles, where that is what a kernel is started with."""
+    if not python or "launcher" in environment.attached:
+        return ()
+    return compile_captured(environment.name, entries, environment.prefix, python, work, material)
 
 
 @contextmanager
