@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -14,6 +15,20 @@ from measuring import Contender, Row, alternate, call
 _ENVIRONMENT = """\
 channels: ["{channel}"]
 dependencies: [python 3.11.*, "numpy >=2", "ipykernel >=6"]
+"""
+
+
+_PAYLOAD = """\
+schema: 1
+kind: conda
+kernel: {{name: {name}, display_name: {name}}}
+"""
+_IMAGE = """\
+schema: 1
+base: {base}
+lab: {{environment: lab/environment.yml}}
+payloads: [{payloads}]
+tags: rsp
 """
 
 
@@ -57,6 +72,38 @@ def trying(bench: Bench) -> Iterator[Row]:
     yield Row("try, the environment found again", "", found, "s", 2)
 
 
+def many(bench: Bench) -> Iterator[Row]:
+    """Images of one and of eight like payloads, whose layers are of different prefixes and so shared by nobody."""
+    place = Place(bench.work / "many", bench.work / "many-store")
+    shutil.copytree(bench.demo.catalogue / "envs", place.catalogue / "envs")
+    channel, counts = (bench.demo.catalogue / "channel").as_uri(), (1, 8)
+    names = [f"like-{number}" for number in range(max(counts))]
+    for name in names:
+        (place.catalogue / "envs" / name).mkdir()
+        (place.catalogue / "envs" / name / "environment.yml").write_text(_ENVIRONMENT.format(channel=channel))
+        (place.catalogue / "envs" / name / "payload.yaml").write_text(_PAYLOAD.format(name=name))
+    copy_store(bench.demo.store, place.store)
+    taken, layers = {}, {}
+    for number in counts:
+        image, ref = f"many-{number}", f"many-{number}:r1_0_0"
+        (place.catalogue / "envs" / f"{image}.yaml").write_text(
+            _IMAGE.format(base=bench.demo.plan().base.reference, payloads=", ".join(names[:number]))
+        )
+        call(place.peel("lock", ref, "--quiet"))
+        (taken[number],) = alternate(
+            bench.rounds,
+            Contender(
+                lambda ref=ref: call(place.peel("build", ref, "--quiet")),  # type: ignore[misc]
+                lambda: shutil.rmtree(place.store / "layers", ignore_errors=True),
+            ),
+        )
+        layers[number] = len(json.loads(call(place.peel("build", ref, "--json", "--quiet")))["layers"])
+    told = f"{taken[1]:.1f} s and {layers[1]} layers with one, {taken[8]:.1f} s and {layers[8]} with eight"
+    yield Row(
+        "cold build of an image with eight payloads", "eight images with one", taken[8] / (8 * taken[1]), "x", 1, told
+    )
+
+
 def _propose(place: Place, file: Path, name: str) -> list[str]:
     return place.peel("propose", str(file), "--name", name, "--quiet")
 
@@ -69,4 +116,6 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-PAYLOAD_CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {"propose": proposing, "try": trying}
+PAYLOAD_CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "propose": proposing, "try": trying, "many": many,
+}  # fmt: skip
