@@ -10,8 +10,9 @@ import pytest
 from locksets import make_declared
 from peel.errors import DocumentError, ToolError
 from peel.model.declared import DeclaredEnvironment
-from peel.tools.conda_lock import CondaLock, Request, explanation, lock_argv, write_inputs
+from peel.tools.conda_lock import CondaLock, NoWheelsError, Request, explanation, failure_of, lock_argv, write_inputs
 from peel.tools.micromamba import Solver
+from peel.tools.process import Command, Completed
 
 LAB = make_declared().lab
 
@@ -105,3 +106,24 @@ def test_a_solver_that_explains_itself_is_quoted(tmp_path: Path) -> None:
 
 def test_conda_lock_says_its_version(tmp_path: Path) -> None:
     assert solver(tmp_path, "exit 1").version().startswith("4.")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "poetry.exceptions.PackageNotFoundError: Package nonsense (1.0) not found.",
+            "Package nonsense (1.0)",
+        ),
+        (
+            "RuntimeError: Unable to find installation candidates for debugpy (1.8.22)",
+            "for debugpy (1.8.22)",
+        ),
+    ],
+)
+def test_a_wheel_that_no_index_has_is_a_fault_of_what_was_asked_for(said: str, told: str) -> None:
+    done = Completed(1, b"", f"Traceback (most recent call last):\n  File x\n{said}\n".encode())
+    error = failure_of(LAB, Command(("conda-lock",)), done)
+    assert isinstance(error, NoWheelsError)
+    assert told in error.message
+    assert "Error:" not in error.message

@@ -219,6 +219,14 @@ def test_constraints_hold_and_markers_are_decided(kinds: Kinds) -> None:
     assert "numpy" not in packages
 
 
+def test_what_was_captured_is_tried_in_its_base_and_nowhere_else(kinds: Kinds) -> None:
+    code = "import sys; print(sys.prefix, open(sys.prefix + '/note.txt').read().strip())"
+    tried = kinds.peel.must("try", "dockered", "--in-base", "--quiet", "--", "python", "-c", code)
+    assert tried.stdout == "/opt/peel/envs/dockered from the context\n"
+    refused(kinds.peel.run("try", "dockered", "--", "true"), 2, "captured from a Dockerfile", "--in-base dockered")
+    assert containers_of(kinds.peel.store) == []
+
+
 def test_show_and_diff_know_what_was_captured(kinds: Kinds) -> None:
     shown = kinds.peel.must("show", KINDS).stdout
     assert "scripted: captured from a script" in shown

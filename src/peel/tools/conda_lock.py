@@ -88,7 +88,7 @@ class CondaLock:
         command = process.Command(lock_argv(self.solver.path, request), process.inherit(variables), cwd=directory)
         done = process.run(command, check=False)
         if done.status != 0:
-            raise _failure(request.environment, command, done)
+            raise failure_of(request.environment, command, done)
         return (directory / _LOCK).read_bytes()
 
 
@@ -151,7 +151,8 @@ def _write(path: Path, data: Any) -> None:
     path.write_text(json.dumps(data, indent=1, sort_keys=True), encoding="utf-8")
 
 
-def _failure(environment: DeclaredEnvironment, command: process.Command, done: process.Completed) -> Exception:
+def failure_of(environment: DeclaredEnvironment, command: process.Command, done: process.Completed) -> Exception:
+    """What a conda-lock that failed has to say: of what was asked for where it can be, else of the program."""
     said = done.stderr.decode("utf-8", "replace") + done.text
     if problems := explanation(said):
         told = "\n".join(f"  {line}" for problem in problems for line in redact(problem).splitlines())
