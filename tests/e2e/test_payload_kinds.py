@@ -29,7 +29,7 @@ from e2e.browsers import (
 )
 from e2e.catalogues import DEMO, Demo, base_of, clone
 from e2e.images import Image
-from e2e.running import Peel, becomes_true, containers_of, refused
+from e2e.running import Peel, becomes_true, containers_of, mounts_beneath, refused
 from peel.demo.registry import serve_registry
 from peel.demo.wheel_index import make_wheel_index, serve_wheel_index
 
@@ -301,3 +301,4 @@ def refused_locking(peel: Peel, *words: str) -> None:
     assert done.status in {3, 5}
     assert not (peel.catalogue / "lockfiles" / "kinds" / "1.0.0" / "image.lock.yaml").exists()
     assert containers_of(peel.store) == []
+    assert mounts_beneath(peel.store) == []

@@ -5,11 +5,27 @@ Verbs import their workflows when they run: ``peel --help`` loads nothing else.
 
 from __future__ import annotations
 
-from peel.cli import archive, build, demo, diff, doctor, gc, import_, launch, lock, patch, propose, show, try_, verify
+from peel.cli import (
+    archive,
+    build,
+    check,
+    demo,
+    diff,
+    doctor,
+    gc,
+    import_,
+    launch,
+    lock,
+    patch,
+    propose,
+    show,
+    try_,
+    verify,
+)
 from peel.cli.app import app
 from peel.cli.app import run as main
 
 __all__ = [
-    "app", "archive", "build", "demo", "diff", "doctor", "gc", "import_", "launch", "lock", "main", "patch", "propose",
-    "show", "try_", "verify",
+    "app", "archive", "build", "check", "demo", "diff", "doctor", "gc", "import_", "launch", "lock", "main", "patch",
+    "propose", "show", "try_", "verify",
 ]  # fmt: skip

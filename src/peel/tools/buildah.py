@@ -265,6 +265,10 @@ class Buildah:
             with process.uninterrupted():
                 _remove(self.storage, name)
 
+    def mount(self, container: str) -> str:
+        """Where a working container's file system is mounted; it is unmounted when the container goes."""
+        return _run(self.storage, "mount", container).text.strip()
+
     def copy_in(self, container: str, source: Path, inside: str) -> None:
         """Put one file or the contents of a directory into a working container."""
         _run(self.storage, "copy", "--quiet", container, str(source), inside)

@@ -141,6 +141,38 @@ class JupyterServer:
                 return
         raise ToolError(f"the Jupyter server did not answer within {timeout:g} s")
 
+    def wait_until_answered(self, *, timeout: float, alive: Callable[[], bool]) -> None:
+        """Return once the server answers at all, a refusal included; as ``wait_until_up`` otherwise."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if not alive():
+                raise ToolError("the Jupyter server ended before it was up")
+            try:
+                self._request("GET", "/api", timeout=min(5.0, timeout))
+            except _NotThereError:
+                time.sleep(_POLL_SECONDS)
+            except ToolError:
+                return
+            else:
+                return
+        raise ToolError(f"the Jupyter server did not answer within {timeout:g} s")
+
+    def type_in_terminal(self, line: str, *, until: Callable[[], object], timeout: float) -> None:
+        """Open a terminal, type a line into it, and wait until something holds; ``timeout`` in seconds."""
+        name = self._request("POST", "/api/terminals")["name"]
+        deadline = time.monotonic() + timeout
+        try:
+            with self._websocket(f"/terminals/websocket/{name}", deadline) as channel:
+                channel.send(json.dumps(["stdin", f"{line}\r"]))
+                while not until():
+                    if time.monotonic() > deadline:
+                        raise ToolError(f"the terminal did not do it within {timeout:g} s")
+                    time.sleep(_POLL_SECONDS)
+        except (OSError, WebSocketException) as error:
+            raise ToolError(f"the connection to the terminal broke: {error}") from None
+        finally:
+            self._request("DELETE", f"/api/terminals/{name}")
+
     def kernelspecs(self) -> tuple[KernelSpec, ...]:
         """The kernels that the launcher shows, by name."""
         answer = self._request("GET", "/api/kernelspecs")
@@ -194,8 +226,11 @@ class JupyterServer:
                 return
 
     def _channels(self, number: str, deadline: float) -> ClientConnection:
+        return self._websocket(f"/api/kernels/{number}/channels", deadline)
+
+    def _websocket(self, path: str, deadline: float) -> ClientConnection:
         return connect(
-            f"ws{self.url.removeprefix('http')}/api/kernels/{number}/channels",
+            f"ws{self.url.removeprefix('http')}{path}",
             additional_headers={"Authorization": f"token {self.token}"},
             open_timeout=_left(deadline),
             close_timeout=2,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from peel.errors import PeelError, ToolError
-from peel.tools import buildah, isolation, micromamba, process, skopeo, system
+from peel.tools import buildah, isolation, micromamba, podman, process, skopeo, system
 from peel.tools.system import PackageManager, Version
 
 ENOUGH_BYTES: Final = 5 << 30
@@ -66,6 +66,7 @@ TOOLS: Final = (
     Tool("zstd", _TESTS, "zstd", "zstd"),
     Tool("faketime", _TESTS, "faketime", "libfaketime"),
     Tool("rpm", _TESTS, "rpm", "rpm"),
+    Tool("podman", _TESTS, "podman", "podman", minimum=podman.MINIMUM),
 )
 CONDA_LOCK: Final = Tool("conda-lock", _BUILD, minimum=(4, 0, 3))
 SOLVER: Final = Tool("micromamba", _BUILD)

@@ -22,7 +22,9 @@ START_COMMAND: Final = ("/usr/local/share/jupyterlab/runlab",)
 HOME_INSIDE: Final = "/home/lab"
 
 _TOKEN_INSIDE: Final = "/run/peel-token"  # noqa: S105 - where it lies, not what it is
-_UNPRIVILEGED: Final = 1000
+UNPRIVILEGED: Final = 1000
+"""Whom a lab runs as that root starts."""
+
 _GRACE_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.05
 _LAST_LINES: Final = 15
@@ -89,6 +91,8 @@ def launch(
     home: Path | None = None,
     start: Sequence[str] = START_COMMAND,
     volumes: Sequence[Volume] = (),
+    env: Mapping[str, str] | None = None,
+    user: int = UNPRIVILEGED,
     timeout: float = 60.0,
 ) -> Iterator[Running]:
     """Run the lab of an image (its id or name) until the block is left; nothing stays behind but ``home``.
@@ -103,11 +107,12 @@ def launch(
     chosen = system.free_port(port)
     server = JupyterServer(f"http://127.0.0.1:{chosen}", secret)
     with TemporaryDirectory(prefix="peel-launch-", ignore_cleanup_errors=True) as scratch:
-        user, mounts = _furnish(Path(scratch), home, secret)
+        whose, mounts = _furnish(Path(scratch), home, secret, user)
         log = Path(scratch) / "server.log"
-        argv = (*start, *server_argv(chosen, as_root=user == 0))
+        argv = (*start, *server_argv(chosen, as_root=whose == 0))
         options: RunOptions = {
-            "volumes": [*mounts, *volumes], "env": server_env(), "user": f"{user}:{user}", "network": "host",
+            "volumes": [*mounts, *volumes], "env": {**server_env(), **(env or {})}, "user": f"{whose}:{whose}",
+            "network": "host",
             "workdir": HOME_INSIDE,
         }  # fmt: skip
         with (
@@ -209,12 +214,12 @@ def _end(server: JupyterServer, child: Child) -> None:
             time.sleep(_POLL_SECONDS)
 
 
-def _furnish(place: Path, home: Path | None, token: str) -> tuple[int, list[Volume]]:
+def _furnish(place: Path, home: Path | None, token: str, unprivileged: int) -> tuple[int, list[Volume]]:
     """Whom the lab runs as inside its container, and what it finds there: its home, and its token in a file.
 
     For who is not root, user 0 stands for himself in there.
     """
-    user = (_owner_of(home) if home else _UNPRIVILEGED) if system.is_root() else 0
+    user = (_owner_of(home) if home else unprivileged) if system.is_root() else 0
     own = home.absolute() if home else _make_home(place / "home", user)
     return user, [
         Volume(own, HOME_INSIDE, "rw"),
@@ -226,7 +231,7 @@ def _owner_of(home: Path) -> int:
     """The user who may write to a home that root chose. Raises UsageError when that is root: a lab does not run so."""
     owner = home.stat().st_uid
     if owner == 0:
-        hint = f"give it to another user: chown {_UNPRIVILEGED}:{_UNPRIVILEGED} {home}"
+        hint = f"give it to another user: chown {UNPRIVILEGED}:{UNPRIVILEGED} {home}"
         raise UsageError(f"the home {home} belongs to root, and a lab does not run as root", hint=hint)
     return owner
 

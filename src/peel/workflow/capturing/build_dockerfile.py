@@ -6,6 +6,7 @@ import io
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +17,8 @@ from peel.model.dockerfile import Dockerfile, parse_dockerfile
 from peel.model.payloads import DockerfileRecipe
 from peel.model.plan import BasePin
 from peel.model.values import Digest
-from peel.tools import buildah_images, process
-from peel.tools.buildah import Buildah
+from peel.tools import buildah_images, mounts, process
+from peel.tools.buildah import Buildah, open_storage
 from peel.workflow.base import fetch_base
 from peel.workflow.capturing.changes import changed_layers
 from peel.workflow.capturing.material import Material, origin_of
@@ -37,9 +38,8 @@ def dockerfile_changes(
     attached = environment.attached["dockerfile"]
     origin = f"{origin_of(environment)}/{attached.name}"
     parsed = parse_dockerfile(files[attached.sha256].decode("utf-8", "replace"), material.reference, origin)
-    buildah = material.buildah()
-    images = _import_images(parsed, material, buildah)
-    with material.store.work() as work:
+    with material.store.work() as work, _own_storage(material.buildah(), work) as buildah:
+        images = _import_images(parsed, material, buildah)
         context = _unpack(files, environment, work / "context")
         (work / "Dockerfile").write_text(parsed.rewritten(images))
         material.progress.step(f"building {attached.name} of {environment.name}")
@@ -51,11 +51,22 @@ def dockerfile_changes(
         except process.OutOfTimeError:
             raise DocumentError(
                 f"{origin} was not built within {recipe.timeout} s",
-                hint="raise timeout in payload.yaml if it takes long",
+                hint="if it only takes long, raise timeout in payload.yaml",
             ) from None
         if done.status != 0:
             raise _failed(origin, done, recipe)
         yield changed_layers(buildah_images.built_layout(work), material, origin)
+
+
+@contextmanager
+def _own_storage(buildah: Buildah, work: Path) -> Iterator[Buildah]:
+    """A container storage that goes with the build: buildah leaves stages mounted that others only copy from."""
+    place = work / "containers"
+    try:
+        yield replace(buildah, storage=open_storage(place))
+    finally:
+        with process.uninterrupted():
+            mounts.detach(place / "storage")
 
 
 def _import_images(parsed: Dockerfile, material: Material, buildah: Buildah) -> Mapping[str, str]:

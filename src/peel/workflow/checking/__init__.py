@@ -1,0 +1,1 @@
+"""``peel check``: the launch contract, proved on a built image."""
