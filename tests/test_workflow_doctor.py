@@ -53,7 +53,7 @@ def test_each_purpose_asks_for_no_more_than_it_needs() -> None:
         "buildah", "skopeo", "docker-registry", "apt-get", "dpkg-deb",
     ]  # fmt: skip
     assert names(doctor.missing(bare, ALL))[5:] == [
-        "chromium", "chromedriver", "busybox", "zstd", "faketime", "rpm", "podman",
+        "chromium", "chromedriver", "busybox", "zstd", "faketime", "rpm", "npm", "podman",
     ]  # fmt: skip
 
 

@@ -66,6 +66,7 @@ TOOLS: Final = (
     Tool("zstd", _TESTS, "zstd", "zstd"),
     Tool("faketime", _TESTS, "faketime", "libfaketime"),
     Tool("rpm", _TESTS, "rpm", "rpm"),
+    Tool("npm", _TESTS, "npm", "npm"),
     Tool("podman", _TESTS, "podman", "podman", minimum=podman.MINIMUM),
 )
 CONDA_LOCK: Final = Tool("conda-lock", _BUILD, minimum=(4, 0, 3))
