@@ -127,13 +127,21 @@ def lock_image(
         declared=declared, base=bases, layers=pin_layers(declared, bases, inspected, previous),
         captured=captured,
     )  # fmt: skip
-    files = {environment_lock_file(name): complete_hashes(data, _digests(inspected)) for name, data in locks.items()}
+    hashed = {name: complete_hashes(data, _digests(inspected)) for name, data in locks.items()}
+    return Locked(ref, lock, _write(ref, lock, hashed, attached, catalogue))
+
+
+def _write(
+    ref: ImageRef, lock: ImageLock, locks: Mapping[str, bytes], attached: Mapping[str, bytes], catalogue: Catalogue
+) -> bool:
+    """Put the lock set in place, and say whether that changed anything."""
+    files = {environment_lock_file(name): data for name, data in locks.items()}
     files |= {f"{FILES}/{sha256}": data for sha256, data in attached.items()}
     files[LOCK_FILE] = to_yaml(lock.as_document())
     changed = catalogue.read_lock_set(ref) != files
     if changed:
         catalogue.write_lock_set(ref, files)
-    return Locked(ref, lock, changed)
+    return changed
 
 
 def _without(declared: Declared, locks: Mapping[str, bytes]) -> Declared:

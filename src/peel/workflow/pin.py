@@ -41,8 +41,9 @@ def pin_layers(
         }
         for platform in declared.platforms
     }
+    others = 1 + sum(environment.is_captured for environment in declared.environments)  # the glue, and one for each
     for platform, environments in layers.items():
-        _refuse_too_many(bases[platform].layers + 1 + sum(map(len, environments.values())), platform)
+        _refuse_too_many(bases[platform].layers + others + sum(map(len, environments.values())), platform)
     return layers
 
 
