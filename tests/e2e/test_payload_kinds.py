@@ -235,6 +235,16 @@ def test_show_and_diff_know_what_was_captured(kinds: Kinds) -> None:
     assert set(PAYLOADS) <= set(said["environments"])
 
 
+def test_a_patch_of_a_captured_environment_is_refused_and_one_of_files_is_a_layer(kinds: Kinds) -> None:
+    patches = kinds.peel.catalogue / "envs" / "patches"
+    patches.mkdir()
+    (patches / "packages.yaml").write_text("schema: 1\nreason: x\nenvironments: [scripted]\npackages: {add: [numpy]}\n")
+    (patches / "files.yaml").write_text("schema: 1\nreason: x\nremove_files: [/opt/peel/envs/scripted/installed.txt]\n")
+    refused(kinds.peel.run("patch", KINDS, "packages", "--as", "1.0.1"), 3, "'scripted' was captured", "kind script")
+    said = kinds.peel.must("patch", KINDS, "files", "--as", "1.0.2", "--json").json
+    assert [layer["contents"] for layer in said["new"]] == ["patch: files"]
+
+
 def bad(kinds: Kinds, place: Path, name: str, kind: str, more: str = "", **files: str | bytes) -> Peel:
     """A catalogue with this one payload, which cannot be locked."""
     catalogue = place / "catalogue"

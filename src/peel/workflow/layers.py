@@ -158,9 +158,12 @@ class Workshop:
                 f"compiling {count} files with {wanted.environment}'s own Python {interpreter.package.version}"
             )
             (work / "sources").write_bytes(bytecode.listing(sources))
-            refused = run_compiler(wanted.prefix, work, base=base, store=self.store, buildah=self.buildah)
+            refused = self._run_compiler(wanted.prefix, base, work)
             warn_of(refused, wanted.environment, self.progress)
         return Compiled(out, frozenset(source.path for source in refused))
+
+    def _run_compiler(self, prefix: str, base: BaseImage, work: Path) -> Sequence[Refused]:
+        return run_compiler(prefix, work, base=base, store=self.store, buildah=self.buildah)
 
     def _write(
         self, threads: Executor, plan: Plan, step: LayerStep, entries: Sequence[Entry], work: Path

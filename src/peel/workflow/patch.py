@@ -13,7 +13,7 @@ from typing import Final, Literal
 from peel.errors import DocumentError, UsageError
 from peel.model.declared import Declared
 from peel.model.lockset import AppliedPatch, ImageLock, MadeFrom
-from peel.model.patch import changes_for, refuse_contradictions
+from peel.model.patch import refuse_contradictions
 from peel.model.patch_document import DeclaredPatch
 from peel.model.plan import make_plan
 from peel.model.progress import Progress
@@ -31,7 +31,7 @@ from peel.workflow.lock import FORMATS
 from peel.workflow.packages import PackageReader
 from peel.workflow.patch_fold import fold_patches
 from peel.workflow.patch_lab import LabChanger, OtherLab, declare_lab, find_lab
-from peel.workflow.patch_packages import Moved, installed, lab_moves, relock_all
+from peel.workflow.patch_packages import Moved, changes_of, lab_moves, relock_all
 from peel.workflow.patch_step import apply_patch
 from peel.workflow.relock import Relocked, relock
 from peel.workflow.solve import channel_secrets
@@ -130,7 +130,7 @@ class Patcher:
         draft, moves = begun.draft, list(begun.moves)
         for number, patch in enumerate(begun.patches):
             earlier = [*begun.earlier, *begun.patches[:number]]
-            draft, more = relock_all(draft, changes_for(patch, installed(draft)), earlier, begun.bench.relock)
+            draft, more = relock_all(draft, changes_of(patch, draft), earlier, begun.bench.relock)
             moves += more
         return Patched(begun.ref, draft.lock, begun.made_from, tuple(moves), changed=False)
 

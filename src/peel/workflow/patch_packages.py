@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from peel.errors import DocumentError
 from peel.model.moves import Move, conda_moves
-from peel.model.patch import Changes, Installed, PackageChange, asked_of, normalized
+from peel.model.patch import Changes, Installed, PackageChange, asked_of, changes_for, normalized
 from peel.model.patch_document import DeclaredPatch, Manager
 from peel.model.resolve import LAB
 from peel.model.wheel_moves import wheel_moves
@@ -27,6 +28,22 @@ class Moved:
     platform: str
     environment: str
     move: Move
+
+
+def changes_of(patch: DeclaredPatch, draft: Draft) -> Mapping[str, PackageChange]:
+    """What a patch asks of each environment that it touches, by name.
+
+    Raises DocumentError as ``changes_for`` does, and for an environment that is captured: nobody knows its packages.
+    """
+    captured = {each.name: each.kind for each in draft.lock.declared.environments if each.is_captured}
+    for name in patch.declaration.environments or ():
+        if name in captured:
+            raise DocumentError(
+                f"{patch.origin}: environments: {name!r} was captured from a payload of kind {captured[name]}, "
+                "and has no packages to change",
+                hint="bring or remove files, or change the payload and lock another tag",
+            )
+    return changes_for(patch, installed(draft))
 
 
 def installed(draft: Draft) -> Installed:

@@ -11,7 +11,6 @@ from peel.model.condalock import CondaLockPackage
 from peel.model.declared import DeclaredEnvironment
 from peel.model.locked import LockSet, Package
 from peel.model.lockset import LockedPatch, PatchedEnvironment, PatchedFile
-from peel.model.patch import changes_for
 from peel.model.patch_document import DeclaredPatch
 from peel.model.paths import is_covered
 from peel.model.values import Digest, Platform, PythonVersion
@@ -20,7 +19,7 @@ from peel.workflow.inspect import Inspected, python_of, refuse_link_scripts, ref
 from peel.workflow.lock import FORMATS, locked_compression
 from peel.workflow.lock_entries import Entry
 from peel.workflow.patch_files import Lower, check_files, refuse_swallowed
-from peel.workflow.patch_packages import Moved, installed, relock_all
+from peel.workflow.patch_packages import Moved, changes_of, relock_all
 from peel.workflow.patched_environment import Change, Item, decide_change
 from peel.workflow.surface import Surface, surface_of
 from peel.workflow.workbench import Workbench
@@ -45,7 +44,7 @@ def apply_patch(draft: Draft, patch: DeclaredPatch, earlier: Sequence[DeclaredPa
     """
     own = Surface().under(patch.contents, patch.declaration.remove_files)
     refuse_swallowed(own, [each.prefix for each in draft.lock.declared.environments], patch.origin)
-    changes = changes_for(patch, installed(draft))
+    changes = changes_of(patch, draft)
     after, moves = relock_all(draft, changes, earlier, bench.relock)
     step = _Step(draft, _declared(after, patch, changes), draft.locks(), patch, own, bench)
     decided = {place: step.decide(place) for place in draft.places if step.is_touched(place)}
