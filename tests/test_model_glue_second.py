@@ -27,6 +27,7 @@ FILES = {Digest.of(data).hex: data for data in (SETUP, LAUNCHER, LOGO)}
 LINES = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\x00"), max_size=30)
 VARIABLES = st.dictionaries(st.from_regex(r"X_[A-Z]{1,8}", fullmatch=True), LINES, max_size=4)
 PATH = "/usr/bin:/bin"
+Golden = Callable[[str, bytes], None]
 
 
 def attached(data: bytes, name: str) -> dict[str, Any]:
@@ -73,9 +74,7 @@ EXAMPLE = make_declared(
         ("opt/peel/lab/etc/jupyter/jupyter_server_config.json", "jupyter_server_config.json"),
     ],
 )
-def test_the_glues_bytes_are_a_promise_across_releases(
-    path: str, name: str, golden: Callable[[str, bytes], None]
-) -> None:
+def test_the_glues_bytes_are_a_promise_across_releases(path: str, name: str, golden: Golden) -> None:
     golden(f"glue2/{name}", text(entries(EXAMPLE)[path]).encode())
 
 
@@ -329,8 +328,22 @@ def test_a_kernel_is_activated_by_its_own_packages_scripts_before_the_payloads_v
 
 def test_a_payloads_own_launcher_is_the_file_that_it_brought() -> None:
     own = environments(attached={"launcher": attached(LAUNCHER, "launch.sh")})
-    found = entries(make_declared(environments=own))["usr/local/share/peel/kernels/science"]
+    found = entries(make_declared(environments=own))["usr/local/share/peel/launchers/science"]
     assert (found.source, found.mode) == (LAUNCHER, 0o755)
+
+
+def test_a_payloads_own_launcher_inherits_nothing_that_is_the_labs(image: Path, golden: Golden) -> None:
+    own = environments({"variables": {"A": "1"}}, attached={"launcher": attached(LAUNCHER, "launch.sh")})
+    declared = make_declared(environments=own)
+    golden("glue2/own-launcher", text(entries(declared)["usr/local/share/peel/kernels/science"]).encode())
+    place(image, declared)
+    tells = '#!/bin/sh\nfor word in "$@"; do printf "%s\\n" "$word"; done\n/usr/bin/env -0\n'
+    (image / "usr/local/share/peel/launchers/science").write_text(tells)
+    bad = dict.fromkeys(("PYTHONHOME", "PYTHONNOUSERSITE", "VIRTUAL_ENV", "A", "JUPYTERLAB_SETTINGS_DIR"), "/bad")
+    words = kernel(image, "-f", "a file", **bad, JUPYTER_CONFIG_DIR=f"{image}/usr/local/share/peel/jupyter")
+    assert words[:2] == ["-f", "a file"]
+    assert {f"PATH={PATH}", "PEEL_ENVIRONMENT=science"} <= set(words)
+    assert not [word for word in words if "/bad" in word or word.startswith("JUPYTER_CONFIG_DIR=")]
 
 
 def terminal(image: Path, shell: str, **variables: str) -> list[str]:

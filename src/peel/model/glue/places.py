@@ -16,6 +16,9 @@ LAUNCHERS: Final = "/usr/local/share/peel/kernels"
 ENVIRONMENTS: Final = "/usr/local/share/peel/environments"
 """A script per payload that enters its environment when sourced, by sh or bash."""
 
+OWN_LAUNCHERS: Final = "/usr/local/share/peel/launchers"
+"""The launchers that payloads bring, by payload; those of ``LAUNCHERS`` hand over to them."""
+
 SETUPS: Final = "/usr/local/share/peel/setup"
 """The setup scripts that payloads bring."""
 

@@ -23,6 +23,7 @@ from peel.model.glue.places import (
     KERNELS,
     LAB_CONFIG,
     LAUNCHERS,
+    OWN_LAUNCHERS,
     SETUPS,
     START,
     STARTER,
@@ -41,7 +42,7 @@ def make_second_glue(declared: Declared, files: Mapping[str, bytes]) -> Glue:
     for payload in declared.payloads:
         entries += _environment(payload, declared, files)
         if payload.kernel is not None:
-            entries += _kernel(payload, payload.kernel, files)
+            entries += _kernel(payload, payload.kernel, declared, files)
         if payload.terminal:
             entries.append(_file(TERMINAL, texts.TERMINAL.format(environment=_quoted(ENVIRONMENTS, payload.name))))
     links = {**compat_links(declared), **declared.links}
@@ -96,7 +97,6 @@ def _lab_configuration(declared: Declared) -> Sequence[Entry]:
 def _environment(payload: DeclaredEnvironment, declared: Declared, files: Mapping[str, bytes]) -> Sequence[Entry]:
     """What enters a payload's environment, and the payload's own setup."""
     entries, setup = [], ""
-    labs_own = sorted(declared.lab.variables.keys() - declared.launch.variables.keys())
     if (script := payload.attached.get("setup")) is not None:
         place = f"{SETUPS}/{payload.name}.sh"
         entries.append(_attached(place, script, files))
@@ -105,14 +105,22 @@ def _environment(payload: DeclaredEnvironment, declared: Declared, files: Mappin
         name=shlex.quote(payload.name),
         prefix=shlex.quote(payload.prefix),
         config=LAB_CONFIG,
-        unset=" ".join((*texts.INHERITED, *labs_own)),
+        unset=_unset(declared),
         variables=_exports(payload.variables),
         setup=setup,
     )
     return [*entries, _file(f"{ENVIRONMENTS}/{payload.name}", text)]
 
 
-def _kernel(payload: DeclaredEnvironment, kernel: Kernel, files: Mapping[str, bytes]) -> Sequence[Entry]:
+def _unset(declared: Declared) -> str:
+    """The variables that no kernel and no terminal inherits from the lab."""
+    labs_own = sorted(declared.lab.variables.keys() - declared.launch.variables.keys())
+    return " ".join((*texts.INHERITED, *labs_own))
+
+
+def _kernel(
+    payload: DeclaredEnvironment, kernel: Kernel, declared: Declared, files: Mapping[str, bytes]
+) -> Sequence[Entry]:
     directory, launcher = f"{KERNELS}/{kernel.name}", f"{LAUNCHERS}/{kernel.name}"
     python = kernel.language == "python"
     spec = {
@@ -121,17 +129,26 @@ def _kernel(payload: DeclaredEnvironment, kernel: Kernel, files: Mapping[str, by
         "language": kernel.language,
         "metadata": {"debugger": True} if python else {},
     }
-    made = texts.LAUNCHER.format(
-        name=payload.name, environment=_quoted(ENVIRONMENTS, payload.name), prefix=shlex.quote(payload.prefix)
-    )
-    own = payload.attached.get("launcher")
-    entries = [
-        _json(f"{directory}/kernel.json", spec),
-        _attached(launcher, own, files, mode=0o755) if own else _script(launcher, made),
-    ]
+    entries = [_json(f"{directory}/kernel.json", spec), *_launcher(launcher, payload, declared, files)]
     if (logo := payload.attached.get("logo")) is not None:
         entries.append(_attached(f"{directory}/{_LOGOS[PurePosixPath(logo.name).suffix]}", logo, files))
     return entries
+
+
+def _launcher(
+    path: str, payload: DeclaredEnvironment, declared: Declared, files: Mapping[str, bytes]
+) -> Sequence[Entry]:
+    """What starts a kernel; before a launcher that a payload brought, what is the lab's is taken away."""
+    if (own := payload.attached.get("launcher")) is None:
+        made = texts.LAUNCHER.format(
+            name=payload.name, environment=_quoted(ENVIRONMENTS, payload.name), prefix=shlex.quote(payload.prefix)
+        )
+        return [_script(path, made)]
+    place = f"{OWN_LAUNCHERS}/{payload.name}"
+    handing_over = texts.OWN_LAUNCHER.format(
+        name=shlex.quote(payload.name), config=LAB_CONFIG, unset=_unset(declared), launcher=shlex.quote(place)
+    )
+    return [_script(path, handing_over), _attached(place, own, files, mode=0o755)]
 
 
 def _attached(path: str, attached: Attachment, files: Mapping[str, bytes], *, mode: int = 0o644) -> Entry:

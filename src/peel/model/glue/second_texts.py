@@ -192,6 +192,19 @@ arguments=("$@")  # what is sourced below may change them
 exec {prefix}/bin/python -m ipykernel_launcher "${{arguments[@]}}"
 """
 
+OWN_LAUNCHER: Final = """\
+#!/bin/sh
+# Hands over to the launcher that {name} brought, with nothing of the lab's; it enters an environment itself.
+PATH="${{PEEL_PATH:-${{PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}}}}"
+unset {unset}
+if [ "${{JUPYTER_CONFIG_DIR:-}}" = {config} ]; then
+    unset JUPYTER_CONFIG_DIR JUPYTERLAB_SETTINGS_DIR JUPYTERLAB_WORKSPACES_DIR
+fi
+PEEL_ENVIRONMENT={name}
+export PATH PEEL_ENVIRONMENT
+exec {launcher} "$@"
+"""
+
 TERMINAL: Final = """\
 # A terminal of JupyterLab enters this environment; a login shell elsewhere, or one beneath a kernel, does not.
 if [ -n "${{RUNNING_INSIDE_JUPYTERLAB:-}}" ] && [ -z "${{PEEL_ENVIRONMENT:-}}" ]; then
