@@ -106,7 +106,8 @@ def test_programs_get_every_difference(capsys: pytest.CaptureFixture[str]) -> No
     assert not show_verified(verified(differing(Rung.FILE_TREE, many)), Console(), json=True)
     told = json.loads(capsys.readouterr().out)
     assert told.keys() == {
-        "schema", "image", "tag", "platform", "against", "identical", "rung", "differences", "kept",
+        "schema", "image", "tag", "platform", "against", "identical", "rung", "differences", "not_remade",
+            "kept",
     }  # fmt: skip
     assert (told["identical"], told["rung"], told["against"], told["kept"]) == (False, "file tree", "oci:copy:1", None)
     assert len(told["differences"]) == 500
