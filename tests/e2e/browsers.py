@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -56,16 +57,30 @@ def cards(browser: webdriver.Chrome, section: str) -> dict[str, WebElement]:
     return {}
 
 
+def click_card(browser: webdriver.Chrome, section: str, title: str) -> None:
+    """Click a card of the launcher; while it is drawn anew, its old elements are stale."""
+
+    def clicked(driver: webdriver.Chrome) -> bool:
+        cards(driver, section)[title].click()
+        return True
+
+    _patiently(browser).until(clicked)
+
+
+def _patiently(browser: webdriver.Chrome) -> WebDriverWait[webdriver.Chrome]:
+    return WebDriverWait(browser, PATIENCE, ignored_exceptions=(StaleElementReferenceException, KeyError))
+
+
 def new_launcher(browser: webdriver.Chrome) -> None:
     """Open one more launcher, by the button beside the tabs."""
     buttons = browser.find_elements(By.CSS_SELECTOR, ".lm-TabBar-addButton")
     next(button for button in buttons if button.is_displayed()).click()
-    WebDriverWait(browser, PATIENCE).until(lambda b: cards(b, "Notebook"))
+    _patiently(browser).until(lambda b: cards(b, "Notebook"))
 
 
 def run_in_new_notebook(browser: webdriver.Chrome, kernel: str, code: str) -> str:
     """Open a notebook by the launcher's card, run a cell in it, and say what it printed."""
-    cards(browser, "Notebook")[kernel].click()
+    click_card(browser, "Notebook", kernel)
     panel = ".jp-NotebookPanel:not(.lm-mod-hidden)"
     editor = WebDriverWait(browser, PATIENCE).until(
         lambda b: b.find_elements(By.CSS_SELECTOR, f"{panel} .jp-Cell .cm-content")
@@ -77,7 +92,7 @@ def run_in_new_notebook(browser: webdriver.Chrome, kernel: str, code: str) -> st
     )  # fmt: skip
     editor.click()
     ActionChains(browser).send_keys(code).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
-    outputs = WebDriverWait(browser, PATIENCE).until(
+    outputs = _patiently(browser).until(
         lambda b: [
             found.text for found in b.find_elements(By.CSS_SELECTOR, f"{panel} .jp-OutputArea-output") if found.text
         ]
@@ -87,7 +102,7 @@ def run_in_new_notebook(browser: webdriver.Chrome, kernel: str, code: str) -> st
 
 def type_in_new_terminal(browser: webdriver.Chrome, line: str) -> None:
     """Open a terminal by the launcher's card, and type a line into it."""
-    cards(browser, "Other")["Terminal"].click()
+    click_card(browser, "Other", "Terminal")
     screen = WebDriverWait(browser, PATIENCE).until(
         lambda b: b.find_elements(By.CSS_SELECTOR, ".jp-Terminal:not(.lm-mod-hidden) .xterm-helper-textarea")
     )[0]

@@ -263,7 +263,7 @@ SCRIPTS = {
     "writes elsewhere": (
         'mkdir -p "$PREFIX"; touch /etc/mine "$PREFIX/a"; rm /etc/os-release', "/etc/mine", "/etc/os-release (removed)",
     ),
-    "leaves processes": ('mkdir -p "$PREFIX"; sleep 50 & disown', "left processes running", "sleep"),
+    "leaves processes": ('mkdir -p "$PREFIX"; sleep 50 & sleep 1; disown', "left processes running", "sleep"),
     "installs nothing": ("true", "nothing was installed in /opt/peel/envs/bad", ""),
     "has no kernel": ('mkdir -p "$PREFIX"; touch "$PREFIX/a"', "there is no ipykernel", ""),
     "is setuid": ('mkdir -p "$PREFIX"; touch "$PREFIX/a"; chmod 4755 "$PREFIX/a"', "another user's rights", "/a"),
