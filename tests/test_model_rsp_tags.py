@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from peel.model.rsp_tags import next_rsp_tag
+from peel.model.tags.next_rsp import next_rsp_tag
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def epoch_option(otherwise: str) -> Any:
 
 
 @contextmanager
-def _as_usage() -> Iterator[None]:
+def as_usage() -> Iterator[None]:
     """What would be a bad document in a file is bad usage on the command line."""
     try:
         yield
@@ -83,7 +83,7 @@ def platform_of(named: str | None) -> Platform:
     """The platform that was named, else this machine's. Raises UsageError for an unknown one."""
     from peel.model.values import Platform
 
-    with _as_usage():
+    with as_usage():
         return Platform(named) if named else Platform.from_machine(os.uname().machine)
 
 
@@ -91,7 +91,7 @@ def ref_of(text: str) -> ImageRef:
     """Read IMAGE:TAG. Raises UsageError when it is not one."""
     from peel.model.values import ImageRef
 
-    with _as_usage():
+    with as_usage():
         return ImageRef.parse(text)
 
 

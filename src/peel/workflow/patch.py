@@ -17,7 +17,7 @@ from peel.model.patch import refuse_contradictions
 from peel.model.patch_document import DeclaredPatch
 from peel.model.plan import make_plan
 from peel.model.progress import Progress
-from peel.model.rsp_tags import next_rsp_tag
+from peel.model.tags.next_rsp import next_rsp_tag
 from peel.model.values import ImageRef, Platform
 from peel.store.archives import Archive
 from peel.store.catalogue import Catalogue
