@@ -19,6 +19,7 @@ from peel.cli import (
     patch,
     propose,
     show,
+    site,
     tag,
     try_,
     verify,
@@ -28,5 +29,5 @@ from peel.cli.app import run as main
 
 __all__ = [
     "app", "archive", "build", "check", "demo", "diff", "doctor", "gc", "import_", "launch", "lock", "main", "patch",
-    "propose", "show", "tag", "try_", "verify",
+    "propose", "show", "site", "tag", "try_", "verify",
 ]  # fmt: skip
