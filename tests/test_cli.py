@@ -19,7 +19,7 @@ from tiny import REF, Tiny
 PEEL = Path(sys.executable).parent / "peel"
 VERBS = [
     "", "lock", "build", "launch", "check", "propose", "try", "verify", "diff", "patch", "import", "archive", "gc",
-    "list", "show", "tag", "doctor", "demo",
+    "list", "show", "site", "tag", "doctor", "demo",
 ]  # fmt: skip
 PLAIN = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100", "TERMINAL_WIDTH": "100"}
 

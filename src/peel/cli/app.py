@@ -31,7 +31,7 @@ _INTERRUPTED = "interrupted; what was finished is kept, nothing half-done is lef
 
 _ORDER = (
     "lock", "build", "launch", "check", "propose", "try", "verify", "diff", "patch", "import", "archive", "gc", "list",
-    "show", "tag", "doctor", "demo",
+    "show", "site", "tag", "doctor", "demo",
 )  # fmt: skip
 
 
