@@ -10,6 +10,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from pathlib import Path
 from peel.store.files import writing
 
 _LOCK = ".lock"
+_PATIENCE_SECONDS = 3.0
+_POLL_SECONDS = 0.05
 _UNLOCKABLE = (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
@@ -99,7 +102,7 @@ def fresh_directory(root: Path) -> Iterator[Path]:
             path.mkdir(mode=0o700)
         yield path
     finally:
-        _remove(path, lock)
+        _remove_patiently(path, lock)
         os.close(descriptor)
 
 
@@ -132,6 +135,15 @@ def _claim(root: Path) -> tuple[Path, int]:
             if _try(descriptor) and os.fstat(descriptor).st_nlink:
                 return lock, descriptor
             os.close(descriptor)
+
+
+def _remove_patiently(path: Path, lock: Path) -> None:
+    """Remove what a program that is just ending may still write to; what stays nevertheless, a sweep finds."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    _remove(path, lock)
+    while path.exists() and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+        _remove(path, lock)
 
 
 def _remove(path: Path, lock: Path) -> None:

@@ -24,7 +24,8 @@ def empty_store(store: Store) -> Iterator[Store]:
             yield Store(work / _NAME)
         finally:
             with process.uninterrupted():
-                mounts.detach(work / _STORAGE)  # those of a buildah that was interrupted
+                process.end_left(str(work / _STORAGE))  # a buildah that was interrupted
+                mounts.detach(work / _STORAGE)
 
 
 def _clear_killed(store: Store) -> None:

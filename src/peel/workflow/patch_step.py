@@ -14,6 +14,7 @@ from peel.model.lockset import LockedPatch, PatchedEnvironment, PatchedFile
 from peel.model.patch_document import DeclaredPatch
 from peel.model.paths import is_covered
 from peel.model.values import Digest, Platform, PythonVersion
+from peel.workflow.capturing.paths import captured_paths
 from peel.workflow.draft import Draft, Place, parse_entries, superseded_by
 from peel.workflow.inspect import Inspected, python_of, refuse_link_scripts, refuse_long_prefix
 from peel.workflow.lock import FORMATS, locked_compression
@@ -200,9 +201,18 @@ class _Step:
                 self.before.environment(name).prefix: found.paths
                 for (there, name), found in decided.items()
                 if there == platform
-            }
+            } | self._captured(platform)
             surface, beneath = surface_of(self.locks, Platform(platform)), self.bench.beneath(self.before, platform)
             check_files(self.own, Lower(surface, packaged, beneath), f"{self.patch.origin}: for {platform}")
+
+    def _captured(self, platform: str) -> dict[str, Collection[str]]:
+        """The paths of captured environments that the patch's files touch, by prefix."""
+        lock, bench = self.before.lock, self.bench
+        return {
+            each.prefix: captured_paths(lock, platform, each.name, each.prefix, bench.store, bench.sources)
+            for each in lock.declared.environments
+            if each.is_captured and self.own.touches(each.prefix)
+        }
 
     def finish(self, decided: Mapping[Place, _Decided], locked: LockedPatch) -> Draft:
         """The draft with the patch on top."""
