@@ -244,3 +244,28 @@ while sys.stdin not in __import__("select").select([sys.stdin], [], [], 0)[0]:
                 assert (work / "file").read_text() == "x"
         child.stdin.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_while_a_directory_is_removed_leaves_nothing_of_it(tmp_path: Path) -> None:
+    program = """
+import os, signal, sys, threading
+from pathlib import Path
+from peel.store.locks import fresh_directory
+
+def interrupt(last):
+    while last.exists():
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+
+try:
+    with fresh_directory(Path(sys.argv[1])) as work:
+        for number in range(3000):
+            (work / f"{number:04}").touch()
+        first = Path(next(os.scandir(work)).path)
+        threading.Thread(target=interrupt, args=(first,)).start()
+except KeyboardInterrupt:
+    sys.exit(6)
+"""
+    ended = subprocess.run([sys.executable, "-c", program, tmp_path], check=False, timeout=60)
+    assert ended.returncode == 6
+    assert list(tmp_path.iterdir()) == []

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from peel.interrupts import uninterrupted
 from peel.store.files import writing
 
 _LOCK = ".lock"
@@ -102,8 +103,9 @@ def fresh_directory(root: Path) -> Iterator[Path]:
             path.mkdir(mode=0o700)
         yield path
     finally:
-        _remove_patiently(path, lock)
-        os.close(descriptor)
+        with uninterrupted():
+            _remove_patiently(path, lock)
+            os.close(descriptor)
 
 
 def sweep(root: Path) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Final, Literal, NamedTuple, Protocol, TypedDict, Unpack
 
 from peel.errors import ToolError, UsageError
+from peel.interrupts import uninterrupted
 from peel.tools import claims, process, skopeo, system
 
 MINIMUM: Final = (1, 28)
@@ -255,14 +256,14 @@ class Buildah:
                 process.run(process.Command(argv, process.inherit()))
                 yield name
             finally:
-                with process.uninterrupted():
+                with uninterrupted():
                     _remove(self.storage, name)
 
     def sweep(self) -> None:
         """Remove the containers that killed processes left, and end what runs in them; never of a living process."""
         for name in claims.abandoned(self.storage.claims):
             process.end_left(name)
-            with process.uninterrupted():
+            with uninterrupted():
                 _remove(self.storage, name)
 
     def mount(self, container: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from peel.errors import ToolError
+from peel.interrupts import uninterrupted
 from peel.tools import process, skopeo
 from peel.tools.buildah import Buildah, Network, Storage, remove_image
 
@@ -72,7 +73,7 @@ def build(
             skopeo.copy(buildah.storage.reference(name), "oci:.:image", cwd=work / _LAYOUT, preserve_digests=False)
         return done
     finally:
-        with process.uninterrupted(), suppress(ToolError):
+        with uninterrupted(), suppress(ToolError):
             remove_image(buildah.storage, name)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Final, Unpack
 
+from peel.interrupts import uninterrupted
 from peel.tools import process, system
 from peel.tools.buildah import Buildah, Child, RunOptions, Volume, volume_text
 
@@ -49,7 +50,7 @@ class Podman:
             try:
                 yield child
             finally:
-                with process.uninterrupted():
+                with uninterrupted():
                     process.run(process.Command(self._remove_argv(name), process.inherit()), check=False)
 
     def run(

@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,8 +26,6 @@ _PASSED = (
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "NETRC",
     "REGISTRY_AUTH_FILE", "CONTAINERS_REGISTRIES_CONF", "CONTAINERS_STORAGE_CONF", "CONTAINERS_CONF",
 )  # fmt: skip
-INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""What asks peel to end: Ctrl-C, a job's end, a terminal that goes away."""
 SIGNALLED: Final = 128
 """What shells add to a signal's number, to say that a program was ended by it."""
 
@@ -204,33 +201,6 @@ def _running_with(name: str) -> Sequence[int]:
             if name.encode() in place.read_bytes().split(b"\0"):
                 found.append(int(place.parent.name))
     return found
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Put interrupts off until the block is left: for what must be cleared away, however impatient people are.
-
-    Only the main thread is ever interrupted; elsewhere this does nothing.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    # handlers instead of a mask: other threads would still let the signal through, and children inherit a mask
-    heeded = {
-        number: handler
-        for number in INTERRUPTS
-        if (handler := signal.getsignal(number)) is not None and handler != signal.SIG_IGN
-    }
-    for number in heeded:
-        signal.signal(number, lambda number, _: came.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in heeded.items():
-            signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
 
 
 def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:

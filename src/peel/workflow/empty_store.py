@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from peel.interrupts import uninterrupted
 from peel.store.locks import hold_if_free
 from peel.store.store import Store
 from peel.tools import mounts, process
@@ -23,7 +24,7 @@ def empty_store(store: Store) -> Iterator[Store]:
         try:
             yield Store(work / _NAME)
         finally:
-            with process.uninterrupted():
+            with uninterrupted():
                 process.end_left(str(work / _STORAGE))  # a buildah that was interrupted
                 mounts.detach(work / _STORAGE)
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from peel.errors import ToolError
-from peel.tools.process import INTERRUPTS
+from peel.interrupts import INTERRUPTS
 
 _MOST_PROCESSES: Final = 4
 """Each takes some 50 MiB while it links, and a whole build is to stay below 512 MiB (docs/benchmarks.md)."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from peel.errors import DocumentError
+from peel.interrupts import uninterrupted
 from peel.layers.layer_stream import ImageLayer
 from peel.model.declared import DeclaredEnvironment
 from peel.model.dockerfile import Dockerfile, parse_dockerfile
@@ -65,7 +66,7 @@ def _own_storage(buildah: Buildah, work: Path) -> Iterator[Buildah]:
     try:
         yield replace(buildah, storage=open_storage(place))
     finally:
-        with process.uninterrupted():
+        with uninterrupted():
             mounts.detach(place / "storage")
 
 
