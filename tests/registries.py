@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from peel.demo.registry import serve_registry
+from peel.model.oci import MANIFEST
+from peel.model.repository import Repository
+from peel.model.values import Digest, canonical_json
+from peel.registry.client import open_registry
+from peel.store.layout import read_index
+from peel.tools import skopeo
 from small_images import write_layout
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -65,3 +73,27 @@ def trusting(host: str, place: Path) -> Path:
     conf = place / f"registries-{host.replace(':', '-')}.conf"
     conf.write_text(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n')
     return conf
+
+
+NAME = "science/lab"
+"""What ``published`` calls the repository, beneath the host."""
+
+
+def published(
+    host: str, tags: Sequence[str], *, aliases: Mapping[str, str] | None = None, name: str = NAME
+) -> dict[str, Digest]:
+    """Let a real registry hold an image per tag, all of one small layer; ``aliases`` stand for others of them.
+
+    CONTAINERS_REGISTRIES_CONF has to trust the host. Returns each tag's digest.
+    """
+    with TemporaryDirectory() as place:
+        write_layout(Path(place), "any", {"any": (b"any", 0o644)})
+        manifest = read_index(Path(place)).entries[0].manifest
+        skopeo.push_layout(Path(place), "any", f"{host}/{name}@{manifest.digest}", size=1000)
+        document = json.loads((Path(place) / "blobs" / "sha256" / manifest.digest.hex).read_bytes())
+    documents = {tag: canonical_json({**document, "annotations": {"for": tag}}) for tag in tags}
+    documents |= {alias: documents[tag] for alias, tag in (aliases or {}).items()}
+    with open_registry(Repository.parse(f"{host}/{name}"), writing=True) as client:
+        for tag, data in documents.items():
+            client.put_manifest(tag, MANIFEST, data)
+    return {tag: Digest.of(data) for tag, data in documents.items()}

@@ -246,7 +246,7 @@ while sys.stdin not in __import__("select").select([sys.stdin], [], [], 0)[0]:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupt_while_a_directory_is_removed_leaves_nothing_of_it(tmp_path: Path) -> None:
+def test_an_interrupt_while_a_directory_is_removed_leaves_nothing_of_it(tmp_path):
     program = """
 import os, signal, sys, threading
 from pathlib import Path

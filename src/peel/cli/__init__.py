@@ -18,6 +18,7 @@ from peel.cli import (
     lock,
     patch,
     propose,
+    push,
     show,
     site,
     tag,
@@ -29,5 +30,5 @@ from peel.cli.app import run as main
 
 __all__ = [
     "app", "archive", "build", "check", "demo", "diff", "doctor", "gc", "import_", "launch", "lock", "main", "patch",
-    "propose", "show", "site", "tag", "try_", "verify",
+    "propose", "push", "show", "site", "tag", "try_", "verify",
 ]  # fmt: skip

@@ -30,8 +30,8 @@ _CLICK_INTERRUPTED = 130
 _INTERRUPTED = "interrupted; what was finished is kept, nothing half-done is left"
 
 _ORDER = (
-    "lock", "build", "launch", "check", "propose", "try", "verify", "diff", "patch", "import", "archive", "gc", "list",
-    "show", "site", "tag", "doctor", "demo",
+    "lock", "build", "launch", "check", "push", "pull", "menu", "propose", "try", "verify", "diff", "patch", "import",
+    "archive", "gc", "list", "show", "site", "tag", "doctor", "demo",
 )  # fmt: skip
 
 

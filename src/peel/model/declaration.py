@@ -8,8 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from peel.errors import DocumentError
+from peel.errors import DocumentError, UsageError
 from peel.model.documents import Document, SchemaOne, Strings
+from peel.model.repository import Repository
+from peel.model.tags.policy import policy_of
+from peel.model.tags.tag import tag_fault
 from peel.model.values import Platform, is_name
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -61,6 +64,27 @@ def _platform(text: str) -> str:
         raise ValueError(f"is not a platform ({error.hint})") from None
 
 
+def _tag_policy(text: str) -> str:
+    try:
+        policy_of(text)
+    except DocumentError as error:
+        raise ValueError(f"is no tag policy: {error.message} ({error.hint})") from None
+    return text
+
+
+def _alias(text: str) -> str:
+    if fault := tag_fault(text):
+        raise ValueError(f"can be no alias: {fault}")
+    return text
+
+
+def _repository(text: str) -> str:
+    try:
+        return str(Repository.parse(text))
+    except UsageError as error:
+        raise ValueError(f"is no repository ({error.hint})") from None
+
+
 def _matches(pattern: re.Pattern[str], what: str) -> AfterValidator:
     def check(text: str) -> str:
         if not pattern.fullmatch(text):
@@ -98,10 +122,12 @@ PlatformName = Annotated[str, AfterValidator(_platform)]
 Variable = Annotated[str, _matches(_VARIABLE, "a variable's name")]
 Line = Annotated[str, AfterValidator(_one_line)]
 Lines = Annotated[tuple[Line, ...], Field(strict=False)]
-TagPolicy = Literal["rsp", "semver", "calver"]
+TagPolicy = Annotated[str, AfterValidator(_tag_policy)]
 CompatName = Literal["nublado", "sciplat-2024", "sciplat-2025", "sciplat-2026"]
 Reference = Annotated[str, _matches(_REFERENCE, "a full image reference, for example docker.io/library/almalinux:9")]
 User = Annotated[str, _matches(_USER, "UID:GID in numbers, for example 65534:65534")]
+AliasName = Annotated[str, AfterValidator(_alias)]
+RepositoryName = Annotated[str, AfterValidator(_repository)]
 HexDigest = Annotated[str, _matches(re.compile(r"[0-9a-f]{64}"), "a sha256 in hexadecimal")]
 
 
@@ -151,6 +177,13 @@ class CompressionChoice(Document):
     level: Annotated[int, Field(ge=1, le=19)] = 3
 
 
+class Publish(Document):
+    """Where an image is published, and which aliases follow; no part of any lock, since it changes no image."""
+
+    to: Annotated[tuple[RepositoryName, ...], Field(strict=False)] = ()
+    aliases: Annotated[tuple[AliasName, ...], Field(strict=False)] = ()
+
+
 class ImageDeclaration(Document):
     """``envs/IMAGE.yaml``: a base, a lab, payloads."""
 
@@ -164,6 +197,7 @@ class ImageDeclaration(Document):
     compat: Annotated[tuple[CompatName, ...], Field(strict=False)] = ()
     links: dict[LinkPath, AbsolutePath] = {}
     compression: CompressionChoice = CompressionChoice()
+    publish: Publish = Publish()
 
 
 class PipSection(Document):

@@ -219,6 +219,20 @@ def make_manifest(config: bytes, layers: Iterable[Descriptor], annotations: Mapp
     return canonical_json({**document, "annotations": dict(annotations)} if annotations else document)
 
 
+def make_index(entries: Iterable[IndexEntry], annotations: Mapping[str, str]) -> bytes:
+    """An index of one image's manifests, in the order of their platforms (OCI image-index.md)."""
+    named = sorted(entries, key=str)
+    document = {
+        "schemaVersion": 2,
+        "mediaType": INDEX,
+        "manifests": [
+            {**entry.manifest.as_json(), "platform": {"os": entry.os, "architecture": entry.architecture}}
+            for entry in named
+        ],
+    }
+    return canonical_json({**document, "annotations": dict(annotations)} if annotations else document)
+
+
 def describe(media_type: str, data: bytes) -> Descriptor:
     """The descriptor of a document that is at hand."""
     return Descriptor(media_type, Digest.of(data), len(data))

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from peel.errors import DocumentError, UsageError
 from peel.model.condalock import CondaLockPackage, parse_conda_lock
-from peel.model.declaration import ImageDeclaration
+from peel.model.declaration import ImageDeclaration, Publish
 from peel.model.declared import Declared
 from peel.model.locked import LockSet, join
 from peel.model.lockset import FILES, LOCK_FILE, RECORD_FILE, ImageLock, Record, environment_lock_file
@@ -99,6 +99,11 @@ class Catalogue:
             raise DocumentError(f"envs/{image}.yaml: payloads: a payload stands twice")
         lab = envs.environment(declaration.lab.environment)
         return resolve(declaration, lab, payloads, origin=f"envs/{image}.yaml")
+
+    def publish(self, image: str) -> Publish:
+        """Where an image is declared to be published; nothing for one without a declaration. Raises DocumentError."""
+        origin = f"envs/{image}.yaml"
+        return self._load(origin, ImageDeclaration).publish if (self.root / origin).is_file() else Publish()
 
     def _undeclared(self, image: str) -> DocumentError:
         near = difflib.get_close_matches(image, [name for name in self.images() if name != image], n=1)

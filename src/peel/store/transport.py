@@ -127,7 +127,7 @@ def make_client(settings: FetchSettings) -> httpx.AsyncClient:
 
     try:
         return httpx.AsyncClient(
-            verify=_trusted(),
+            verify=trusted(),
             timeout=settings.timeout,
             follow_redirects=True,
             max_redirects=_REDIRECTS,
@@ -140,7 +140,8 @@ def make_client(settings: FetchSettings) -> httpx.AsyncClient:
     raise ToolError(what, hint="correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; only http and https proxies will do")
 
 
-def _trusted() -> ssl.SSLContext:
+def trusted() -> ssl.SSLContext:
+    """What the system trusts, or the file that SSL_CERT_FILE names."""
     context = ssl.create_default_context()
     paths = ssl.get_default_verify_paths()
     if not (paths.cafile or paths.capath):  # a Python that was not built for this system

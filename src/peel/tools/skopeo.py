@@ -145,6 +145,7 @@ def push_layout(directory: Path, tag: str, reference: str, *, size: int) -> None
         (
             *skopeo_argv(env), "copy", "--quiet",
             "--preserve-digests",  # else what looks compressed may be compressed again
+            "--retry-times", "3",
             f"oci:.:{tag}",  # in its directory: no character of its path can then mean something to skopeo
             f"docker://{_plain(reference)}",
         ),

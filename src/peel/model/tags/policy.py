@@ -34,6 +34,15 @@ class TagPolicy(Protocol):
         """The tag that the next build of ``tag`` should get; None for one that cannot be counted on."""
 
 
+def policy_of(text: str) -> TagPolicy:
+    """The policy as declarations write it: its name, for calver followed by a pattern, as ``calver YYYY.0M.MICRO``.
+
+    Raises DocumentError.
+    """
+    name, _, pattern = text.partition(" ")
+    return policy_named(name, pattern.strip() or None)
+
+
 def policy_named(name: str, pattern: str | None = None) -> TagPolicy:
     """The policy by this name; ``pattern`` is calver's. Raises DocumentError for another name or a bad pattern."""
     if pattern is not None and name != "calver":
