@@ -18,6 +18,7 @@ from peel.model.declaration import ImageDeclaration, Publish
 from peel.model.declared import Declared
 from peel.model.locked import LockSet, join
 from peel.model.lockset import FILES, LOCK_FILE, RECORD_FILE, ImageLock, Record, environment_lock_file
+from peel.model.menu.declaration import MENU, MenuDeclaration, twice
 from peel.model.patch_document import PATCHES, DeclaredPatch, FileDemand, PatchDeclaration
 from peel.model.resolve import resolve
 from peel.model.settings import SETTINGS, CatalogueSettings
@@ -27,7 +28,7 @@ from peel.store.envs import MOST_ATTACHED, Envs
 from peel.store.files import write_whole, writing
 from peel.store.locks import hold_directory
 
-_NO_IMAGES: Final = ("menu", SETTINGS)
+_NO_IMAGES: Final = (MENU, SETTINGS)
 """What documents beside the images' are called."""
 
 _TORN: Final = "the lock set has lost a file: take it from version control, or lock again"
@@ -74,6 +75,14 @@ class Catalogue:
         if not (self.root / origin).exists():
             return CatalogueSettings(schema=1)
         return self._load(origin, CatalogueSettings)
+
+    def menu(self) -> MenuDeclaration:
+        """``envs/menu.yaml``. Raises DocumentError naming line and key."""
+        origin = f"envs/{MENU}.yaml"
+        declaration = self._load(origin, MenuDeclaration)
+        if (name := twice(declaration)) is not None:
+            raise DocumentError(f"{origin}: {name!r} stands twice", hint="give every payload and every size a name")
+        return declaration
 
     def tags(self, image: str) -> Sequence[str]:
         """The tags that an image is locked under."""

@@ -41,23 +41,36 @@ class CategoryFilter:
         return (tag.numbers, released) >= (self.cutoff_version, True)
 
 
+def slot(tag: Tag) -> tuple[object, ...]:
+    """What all rebuilds of one version share: everything but the number of the build."""
+    return (tag.category, tag.version or tag.base, tag.cycle, tag.cycle_build, tag.extra)
+
+
 @dataclass(frozen=True, slots=True)
 class TagFilter:
-    """The filters of all categories, and the cycle that every tag must be of, aliases too."""
+    """The filters of all categories, and the cycle that every tag must be of, aliases too.
+
+    Unless ``rebuilds_count``, builds of one version count as one where the number is limited.
+    """
 
     categories: Mapping[Category, CategoryFilter] = field(default_factory=dict)
     cycle: int | None = None
+    rebuilds_count: bool = True
 
     def apply(self, tags: Iterable[Tag], now: dt.datetime) -> list[Tag]:
         """The tags that pass, in menu order."""
-        passed, counts = list[Tag](), dict[Category, int]()
+        passed, counts, seen = list[Tag](), dict[Category, int](), set[tuple[object, ...]]()
         for tag in newest_first(tags):
             rule = None if tag.category in UNFILTERED else self.categories.get(tag.category)
             if self.cycle is not None and tag.cycle != self.cycle:
                 continue
             if rule is not None:
-                if not rule.passes(tag, now) or (rule.number and counts.get(tag.category, 0) >= rule.number):
+                counted = self.rebuilds_count or slot(tag) not in seen
+                if not rule.passes(tag, now):
                     continue
-                counts[tag.category] = counts.get(tag.category, 0) + 1
+                if counted and rule.number and counts.get(tag.category, 0) >= rule.number:
+                    continue
+                counts[tag.category] = counts.get(tag.category, 0) + counted
+                seen.add(slot(tag))
             passed.append(tag)
         return passed
