@@ -16,6 +16,7 @@ from peel.cli import (
     import_,
     launch,
     lock,
+    menu,
     patch,
     propose,
     push,
@@ -29,6 +30,6 @@ from peel.cli.app import app
 from peel.cli.app import run as main
 
 __all__ = [
-    "app", "archive", "build", "check", "demo", "diff", "doctor", "gc", "import_", "launch", "lock", "main", "patch",
-    "propose", "push", "show", "site", "tag", "try_", "verify",
+    "app", "archive", "build", "check", "demo", "diff", "doctor", "gc", "import_", "launch", "lock", "main",
+    "menu", "patch",    "propose", "push", "show", "site", "tag", "try_", "verify",
 ]  # fmt: skip

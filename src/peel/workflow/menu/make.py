@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Collection
 from contextlib import suppress
 
@@ -73,6 +74,12 @@ def _without_source(payload: MenuPayload, before: OfferedPayload | None, error: 
         name=payload.name, title=payload.title, description=payload.description, policy=payload.tags,
         warnings=(f"nothing can be offered: {error.message}",),
     )  # fmt: skip
+
+
+def now() -> dt.datetime:
+    """The instant that tags' ages are counted to: SOURCE_DATE_EPOCH where it is set, else now."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return dt.datetime.fromtimestamp(int(epoch), dt.UTC) if epoch.isdecimal() else dt.datetime.now(dt.UTC)
 
 
 def as_previous(document: object) -> Offer | None:
