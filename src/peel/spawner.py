@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from peel.errors import DocumentError
 from peel.model.documents import validate
-from peel.model.menu.choice import Choice, check_options, parse_form
+from peel.model.menu.choice import Choice, ChoiceError, check_options, parse_form
 from peel.model.menu.offer import Offer
 from peel.report.menu.form import draw_form
 
@@ -78,8 +78,15 @@ class ServedMenu:
         return parse_form(self.load(), posted).as_options()
 
     def apply(self, spawner: Any, options: Mapping[str, Any]) -> None:
-        """Let a spawner start what was chosen. Raises ChoiceError for what the menu does not offer."""
-        choice = check_options(self.load(), options)
+        """Let a spawner start what was chosen. Raises tornado's HTTPError 400 for what the menu does not offer."""
+        from tornado.web import HTTPError  # noqa: PLC0415 - comes with JupyterHub, which alone calls this
+
+        try:
+            choice = check_options(self.load(), options)
+        except ChoiceError as error:
+            raise HTTPError(
+                400, error.jupyterhub_message
+            ) from None  # any other error it tells as "Invalid user options"
         spawner.image = choice.image.reference
         kept = {name: value for name, value in dict(spawner.environment).items() if name not in _SET}
         spawner.environment = {**kept, **_variables(choice)}
