@@ -23,6 +23,14 @@ def write_layout(directory: Path, tag: str, files: dict[str, tuple[bytes, int]],
     return manifest.digest
 
 
+def write_layouts(directory: Path, tags: list[str], aliases: dict[str, str]) -> dict[str, Digest]:
+    """Write an image per tag into one OCI layout, and aliases that stand for others; returns each one's digest."""
+    made = {tag: write_image(directory, {"for": (tag.encode(), 0o644)}) for tag in tags}
+    made |= {alias: made[tag] for alias, tag in aliases.items()}
+    _write_index(directory, [{**image.as_json(), "annotations": {oci.REF_NAME: tag}} for tag, image in made.items()])
+    return {tag: image.digest for tag, image in made.items()}
+
+
 def write_index_layout(directory: Path, tag: str, architectures: list[str]) -> dict[str, Digest]:
     """Write an index of an image per architecture; returns the digest of each one's manifest."""
     made = {name: write_image(directory, {"for": (name.encode(), 0o644)}, architecture=name) for name in architectures}

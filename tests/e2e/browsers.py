@@ -41,6 +41,15 @@ def open_browser(place: Path, *more: str) -> Iterator[webdriver.Chrome]:
         driver.quit()
 
 
+def refuse_barriers(browser: webdriver.Chrome, axe: str) -> None:
+    """See that axe-core, whose source is given, finds no violation on the page."""
+    browser.execute_script(axe)
+    found = browser.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
+    told = [(one["id"], one["help"], [node["html"][:200] for node in one["nodes"]]) for one in found["violations"]]
+    assert told == []
+    assert len(found["passes"]) > 5
+
+
 def open_lab(browser: webdriver.Chrome, url: str) -> None:
     """Open JupyterLab, and wait until its launcher can be used."""
     browser.get(url)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from channels import index, make_package
 from e2e.running import Peel
@@ -68,6 +71,20 @@ def made_once(place: Path, make: Callable[[Path], None]) -> Path:
             make(place)
             done.touch()
     return place
+
+
+def brought_by_npm(downloads: str, package: str) -> Path:
+    """The ``node_modules`` with a package, kept from one run of the tests to the next; skips where there is no npm."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+
+    def make(place: Path) -> None:
+        argv = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(place), package]
+        subprocess.run(argv, check=True, capture_output=True)
+
+    kept = Path(downloads) / "peel" / "tests"
+    kept.mkdir(parents=True, exist_ok=True)
+    return made_once(kept / package.replace("@", "-"), make) / "node_modules"
 
 
 def base_of(peel: Peel) -> str:

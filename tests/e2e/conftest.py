@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.catalogues import TINY, Demo, clone, made_once, write_tiny
+from e2e.catalogues import TINY, Demo, brought_by_npm, clone, made_once, write_tiny
 from e2e.running import Peel
 
 _HERE = Path(__file__).parent
@@ -33,6 +33,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def downloads() -> str:
     """Where demos keep what they download, from one run of the tests to the next."""
     return os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+
+
+@pytest.fixture(scope="session")
+def axe(downloads: str) -> str:
+    """The source of axe-core, which finds barriers in pages."""
+    return (brought_by_npm(downloads, "axe-core@4") / "axe-core" / "axe.min.js").read_text()
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from e2e.browsers import PATIENCE, cards, needs_browser, open_browser, run_in_new_notebook
-from e2e.catalogues import DEMO, Demo, made_once
+from e2e.catalogues import DEMO, Demo, brought_by_npm
 from e2e.running import becomes_true, processes_naming
 from peel.model.plan import make_plan
 from peel.model.values import ImageRef, Platform
@@ -75,15 +75,7 @@ class Hub:
 def proxy(downloads: str) -> Path:
     """configurable-http-proxy, as npm brings it; kept from one run of the tests to the next."""
 
-    def make(place: Path) -> None:
-        subprocess.run(
-            ["npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", place, "configurable-http-proxy@5"],
-            check=True, capture_output=True,
-        )  # fmt: skip
-
-    kept = Path(downloads) / "peel" / "tests"
-    kept.mkdir(parents=True, exist_ok=True)
-    return made_once(kept / "proxy-5", make) / "node_modules" / ".bin" / "configurable-http-proxy"
+    return brought_by_npm(downloads, "configurable-http-proxy@5") / ".bin" / "configurable-http-proxy"
 
 
 @pytest.fixture(scope="module")

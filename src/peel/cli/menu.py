@@ -84,9 +84,11 @@ def _asked(forms: dict[Form, bool], preview: bool, output: Path | None) -> Form 
 
 
 def _preview(offer: Offer, port: int, console: Console) -> None:
+    from contextlib import suppress
     from functools import partial
 
     from peel.report.menu.form import draw_page, told
     from peel.workflow.menu.preview import serve_preview
 
-    serve_preview(partial(draw_page, offer), partial(told, offer), port=port, announce=console.line)
+    with suppress(KeyboardInterrupt):  # how it is meant to end
+        serve_preview(partial(draw_page, offer), partial(told, offer), port=port, announce=console.line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, Protocol
 from urllib.parse import parse_qs
 
@@ -65,7 +65,7 @@ def serve_preview(
             """Say nothing of requests."""
 
     try:
-        server = HTTPServer((_HOST, port), Handler)
+        server = ThreadingHTTPServer((_HOST, port), Handler)
     except OSError as error:
         raise ToolError(f"port {port} cannot be used: {error.strerror}", hint="name another with --port") from None
     with server:
