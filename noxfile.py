@@ -49,7 +49,8 @@ def tests(session: nox.Session) -> None:
 def demo(session: nox.Session) -> None:
     """Run ``peel demo DIR``; installs the system packages that it needs."""
     install(session)
-    session.run("peel", "doctor", "--install", "--for", "demo", "--quiet")
+    purpose = "hub" if "--hub" in session.posargs else "demo"
+    session.run("peel", "doctor", "--install", "--for", purpose, "--quiet")
     session.run("peel", "demo", *session.posargs)
 
 

@@ -14,6 +14,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +42,7 @@ def use_menu(c: Any, menu: str | Path) -> None:
     c.Spawner.options_form = served.draw
     c.Spawner.options_from_form = served.parse
     c.Spawner.apply_user_options = served.apply
+    c.DockerSpawner.allowed_images = served.pulled  # else it lets nobody choose
 
 
 @dataclass(slots=True)
@@ -73,6 +75,10 @@ class ServedMenu:
         self.load()
         return self._form
 
+    def pulled(self, _spawner: Any = None) -> dict[str, str]:
+        """What DockerSpawner is to pull for each image that may be chosen: by digest, where one is known."""
+        return {reference: _without_tag(reference) for reference in self.load().images()}
+
     def parse(self, posted: Mapping[str, Sequence[str]], _spawner: Any = None) -> dict[str, Any]:
         """The user options that a posted form means. Raises ChoiceError."""
         return parse_form(self.load(), posted).as_options()
@@ -88,11 +94,38 @@ class ServedMenu:
                 400, error.jupyterhub_message
             ) from None  # any other error it tells as "Invalid user options"
         spawner.image = choice.image.reference
+        if hasattr(spawner, "pull_image"):  # a DockerSpawner
+            spawner.image = _without_tag(choice.image.reference)
+            spawner.pull_image = partial(_pull, spawner)
         kept = {name: value for name, value in dict(spawner.environment).items() if name not in _SET}
         spawner.environment = {**kept, **_variables(choice)}
         if choice.size is not None:
             spawner.cpu_limit = choice.size.cpu
             spawner.mem_limit = _bytes(choice.size.memory)
+
+
+async def _pull(spawner: Any, image: str) -> None:
+    """Pull an image unless it is there; DockerSpawner's own way splits a digest at its colon, and asks for its half."""
+    repository, at, digest = image.partition("@")
+    if not at:
+        await type(spawner).pull_image(spawner, image)
+        return
+    from docker.errors import NotFound  # noqa: PLC0415 - comes with DockerSpawner, which alone calls this
+
+    try:
+        await spawner.docker("inspect_image", image)
+    except NotFound:
+        spawner.log.info("pulling image %s", image)
+        await spawner.docker("pull", repository, digest)
+
+
+def _without_tag(reference: str) -> str:
+    """The reference, by its digest alone where it has one: what every engine understands."""
+    name, at, digest = reference.partition("@")
+    if not at:
+        return reference
+    head, slash, last = name.rpartition("/")
+    return f"{head}{slash}{last.partition(':')[0]}@{digest}"
 
 
 def _variables(choice: Choice) -> dict[str, str]:

@@ -18,7 +18,9 @@ pytestmark = needs_browser
 _PATCH = "schema: 1\nreason: <b>humanize</b> is not to be used\nwheels: {remove: [humanize]}\n"
 
 
-def test_a_package_is_found_and_a_patch_told_on_pages_that_fit_a_phone(own_demo: Peel, tmp_path: Path, axe: str) -> None:
+def test_a_package_is_found_and_a_patch_told_on_pages_that_fit_a_phone(
+    own_demo: Peel, tmp_path: Path, axe: str
+) -> None:
     (own_demo.catalogue / "envs" / "patches").mkdir()
     (own_demo.catalogue / "envs" / "patches" / "no-humanize.yaml").write_text(_PATCH)
     own_demo.must("patch", DEMO, "no-humanize", "--as", "r1_0_0_rsp1", "--no-build")
@@ -38,8 +40,8 @@ def test_a_package_is_found_and_a_patch_told_on_pages_that_fit_a_phone(own_demo:
             browser.get((tmp_path / "site" / page).as_uri())
             wider = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
             assert wider <= 0, page
+        browser.save_screenshot(os.environ.get("PEEL_SCREENSHOT_SITE") or str(tmp_path / "site.png"))
+        assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
         for page in sorted((tmp_path / "site").rglob("*.html")):
             browser.get(page.as_uri())
             refuse_barriers(browser, axe)
-        browser.save_screenshot(os.environ.get("PEEL_SCREENSHOT_SITE") or str(tmp_path / "site.png"))
-        assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []

@@ -65,6 +65,21 @@ def serve_registry(layout: Path, name: str, *, tag: str, registry: str = "docker
         yield ServedImage(f"{registry}/{name}:{tag}", local, remap)
 
 
+@contextmanager
+def serve_empty_registry(directory: Path) -> Iterator[tuple[str, Path]]:
+    """Serve a registry that keeps what it is given beneath ``directory``, until left.
+
+    Yields ``HOST:PORT``, and a registries.conf that lets tools use it without a certificate. Raises ToolError when
+    docker-registry is missing or fails.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as running:
+        host = f"{_HOST}:{_start(directory, running)}"
+        conf = directory / "registries.conf"
+        conf.write_text(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n')
+        yield host, conf
+
+
 def push_command(layout: Path, tag: str, destination: str) -> process.Command:
     """The command that copies an image of a layout to a registry as it is."""
     argv = (

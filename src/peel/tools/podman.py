@@ -7,18 +7,22 @@ mounted, so that no image is copied.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Final, Unpack
 
+from peel.errors import ToolError
 from peel.interrupts import uninterrupted
-from peel.tools import process, system
+from peel.tools import mounts, process, system
 from peel.tools.buildah import Buildah, Child, RunOptions, Volume, volume_text
 
 MINIMUM: Final = (4, 0)
+_READY_SECONDS: Final = 20.0
+_POLL_SECONDS: Final = 0.05
 _LIMITS: Final = ("nofile=20000:20000", "nproc=20000:20000")
 """Where limits cannot be raised, podman has to be told which ones to set."""
 
@@ -103,3 +107,38 @@ def open_podman(buildah: Buildah) -> Iterator[Podman]:
     system.require_version("podman", MINIMUM)
     with TemporaryDirectory(prefix="peel-", ignore_cleanup_errors=True) as place:  # short: podman refuses long paths
         yield Podman(buildah, Path(place))
+
+
+@contextmanager
+def serve_podman(registries_conf: Path) -> Iterator[str]:
+    """Serve Docker's API from a podman with nothing in it, on a socket of its own; yields the socket's URL.
+
+    ``registries_conf`` says how it pulls. On leaving, its containers and images are gone. Raises ToolError when podman
+    is missing, too old or does not start.
+    """
+    system.require_version("podman", MINIMUM)
+    with TemporaryDirectory(prefix="peel-", ignore_cleanup_errors=True) as place:  # short: as a socket's path has to be
+        root, socket = Path(place), Path(place, "podman.sock")
+        places = [argument for name in ("root", "runroot", "tmpdir") for argument in (f"--{name}", str(root / name))]
+        podman = ("podman", *places, *(("--runtime", "runc") if process.find("runc") else ()))
+        env = process.inherit({"CONTAINERS_REGISTRIES_CONF": str(registries_conf)})
+        argv = (*podman, "system", "service", "--time", "0", f"unix://{socket}")
+        try:
+            with process.start(process.Command(argv, env)) as child:
+                _await_socket(socket, child.poll)
+                yield f"unix://{socket}"
+        finally:
+            with uninterrupted():
+                remove = (*podman, "rm", "--all", "--force", "--time", "2")
+                process.run(process.Command(remove, env), check=False)
+                mounts.detach(root)
+
+
+def _await_socket(socket: Path, ended: Callable[[], object]) -> None:
+    for _ in range(round(_READY_SECONDS / _POLL_SECONDS)):
+        if socket.exists():
+            return
+        if ended() is not None:
+            break
+        time.sleep(_POLL_SECONDS)
+    raise ToolError("podman does not serve Docker's API", hint="see why: podman system service --time 5")

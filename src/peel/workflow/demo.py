@@ -149,10 +149,13 @@ def _build_again(plan: Plan, first: Built, directory: Path, build: Build, progre
 @contextmanager
 def _sources(directory: Path, progress: Progress) -> Iterator[Sources]:
     """The stand-ins, made and served: the base by a registry on loopback, under the name that production uses."""
-    cache = _cache()
+    cache = cache_of_demos()
     made = make_stand_ins(directory, cache=cache, progress=progress.step)
     wheel = next((made.wheels.directory / "simple").glob("*/*.whl"))
-    with serve_registry(made.base.layout, _BASE, tag=made.base.tag) as served, _registries_conf(served.registries_conf):
+    with (
+        serve_registry(made.base.layout, _BASE, tag=made.base.tag) as served,
+        registries_conf_named(served.registries_conf),
+    ):
         base = f"{served.reference.rpartition(':')[0]}@{made.base.digest}"
         yield Sources(base=base, channel=made.channel.url, pip=f"humanize @ {wheel.as_uri()}")
 
@@ -163,7 +166,7 @@ def _online() -> Iterator[Sources]:
 
 
 @contextmanager
-def _registries_conf(path: Path) -> Iterator[None]:
+def registries_conf_named(path: Path) -> Iterator[None]:
     """Let skopeo find the registry on loopback, as anybody would who exports the variable for a mirror."""
     name = "CONTAINERS_REGISTRIES_CONF"
     before = os.environ.get(name)
@@ -176,6 +179,6 @@ def _registries_conf(path: Path) -> Iterator[None]:
             os.environ[name] = before
 
 
-def _cache() -> Path:
+def cache_of_demos() -> Path:
     """Where downloads of stand-ins are kept from one demo to the next."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "peel" / "demo"

@@ -23,6 +23,7 @@ class Purpose(StrEnum):
 
     BUILD = "build"
     DEMO = "demo"
+    HUB = "hub"
     TESTS = "tests"
 
 
@@ -48,7 +49,8 @@ class Tool:
 
 
 _BUILD: Final = frozenset(Purpose)  # whoever runs the demo or the tests builds
-_DEMO: Final = frozenset({Purpose.DEMO, Purpose.TESTS})  # and the tests run the demo
+_DEMO: Final = frozenset({Purpose.DEMO, Purpose.HUB, Purpose.TESTS})  # and the tests run the demo
+_HUB: Final = frozenset({Purpose.HUB, Purpose.TESTS})  # with its hub
 _TESTS: Final = frozenset({Purpose.TESTS})
 
 TOOLS: Final = (
@@ -66,8 +68,8 @@ TOOLS: Final = (
     Tool("zstd", _TESTS, "zstd", "zstd"),
     Tool("faketime", _TESTS, "faketime", "libfaketime"),
     Tool("rpm", _TESTS, "rpm", "rpm"),
-    Tool("npm", _TESTS, "npm", "npm"),
-    Tool("podman", _TESTS, "podman", "podman", minimum=podman.MINIMUM),
+    Tool("npm", _HUB, "npm", "npm"),
+    Tool("podman", _HUB, "podman", "podman", minimum=podman.MINIMUM),
 )
 CONDA_LOCK: Final = Tool("conda-lock", _BUILD, minimum=(4, 0, 3))
 SOLVER: Final = Tool("micromamba", _BUILD)

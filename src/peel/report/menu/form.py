@@ -60,7 +60,7 @@ def _values(offer: Offer) -> Mapping[str, object]:
 
 
 def _rest(payload: OfferedPayload) -> Iterator[tuple[str, Sequence[OfferedImage]]]:
-    shown = {image.reference for image in payload.menu}
-    behind = [image for image in payload.dropdown if image.reference not in shown]
+    shown = {image.digest or image.reference for image in payload.menu}  # by another name it starts no slower
+    behind = [image for image in payload.dropdown if (image.digest or image.reference) not in shown]
     for category, images in groupby(behind, key=lambda image: image.category):
         yield category, list(images)
