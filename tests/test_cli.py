@@ -18,8 +18,8 @@ from tiny import REF, Tiny
 
 PEEL = Path(sys.executable).parent / "peel"
 VERBS = [
-    "", "lock", "build", "launch", "check", "propose", "try", "verify", "diff", "patch", "import", "archive", "gc",
-    "list", "show", "site", "tag", "doctor", "demo",
+    "", "lock", "build", "launch", "check", "push", "pull", "menu", "propose", "try", "verify", "diff", "patch",
+    "import", "archive", "gc", "list", "show", "site", "tag", "doctor", "demo",
 ]  # fmt: skip
 PLAIN = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100", "TERMINAL_WIDTH": "100"}
 

@@ -18,7 +18,7 @@ def push(
     ref: Ref,
     repositories: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[REGISTRY/REPO]...", help="Where to; by default where the image's declaration says."),
+        typer.Argument(metavar="REGISTRY/REPO", help="Where to; by default where the image's declaration says."),
     ] = None,
     also: Annotated[list[str] | None, typer.Option(metavar="docker://…", help="One more. Repeatable.")] = None,
     platform: PlatformName = None,
@@ -67,7 +67,7 @@ def pull(
     context: typer.Context,
     image: Annotated[str, typer.Argument(metavar="REGISTRY/REPO:TAG", help="The image, by tag or @digest.")],
     ref: Annotated[
-        str | None, typer.Argument(metavar="[IMAGE:TAG]", help="What to call it; by default what it calls itself.")
+        str | None, typer.Argument(metavar="IMAGE:TAG", help="What to call it; by default what it calls itself.")
     ] = None,
     platform: PlatformName = None,
     json: Json = False,
