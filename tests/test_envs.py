@@ -140,3 +140,10 @@ def locked(environment: DeclaredEnvironment) -> list[CondaLockPackage]:
 
 def pinned(name: str) -> LockedPackage:
     return LockedPackage(name=name, file=f"{name}-3.13.1-0.conda", sha256="a" * 64, size=1)
+
+
+def test_the_menu_is_one_and_no_image() -> None:
+    menu = CATALOGUE.menu()
+    assert [payload.name for payload in menu.payloads] == ["rsp"]
+    assert menu.payloads[0].tags == CATALOGUE.declared("rsp-lab").tags
+    assert "menu" not in CATALOGUE.images()

@@ -23,9 +23,10 @@ from history_cases import HISTORY_CASES
 from material import Place, make_demo
 from measuring import Row
 from payload_cases import PAYLOAD_CASES
+from registry_cases import REGISTRY_CASES
 from start_cases import START_CASES
 
-CASES = {**BUILD_CASES, **HISTORY_CASES, **PAYLOAD_CASES, **START_CASES}
+CASES = {**BUILD_CASES, **HISTORY_CASES, **PAYLOAD_CASES, **START_CASES, **REGISTRY_CASES}
 TOOLS = ("buildah", "skopeo", "tar", "zstd")
 
 

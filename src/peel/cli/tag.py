@@ -24,7 +24,7 @@ _tag = typer.Typer(
 )
 app.add_typer(_tag, name="tag")
 
-_Policy = Annotated[str, typer.Option(metavar="POLICY", help="rsp, semver or calver.")]
+_Policy = Annotated[str, typer.Option(metavar="POLICY", help="rsp, semver, calver, or as declared: 'calver PATTERN'.")]
 _Pattern = Annotated[
     str | None, typer.Option(metavar="PATTERN", help="What calver tags look like, e.g. YYYY.0M.MICRO.")
 ]
@@ -75,10 +75,10 @@ def next_(
 
 
 def _policy(name: str, pattern: str | None) -> TagPolicy:
-    from peel.model.tags.policy import policy_named
+    from peel.model.tags.policy import policy_named, policy_of
 
     with as_usage():
-        return policy_named(name, pattern)
+        return policy_named(name, pattern) if pattern else policy_of(name)
 
 
 def _texts(given: Sequence[str] | None) -> Sequence[str]:
