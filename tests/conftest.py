@@ -1,11 +1,14 @@
-"""What all tests share: golden files, and the one flag that rewrites them."""
+"""What all tests share: golden files and the one flag that rewrites them, and a real registry."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from registries import real_registry, trusting
 
 _GOLDEN = Path(__file__).parent / "golden"
 
@@ -27,3 +30,19 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, bytes], None]:
         assert made == path.read_bytes(), f"{name} changed: a promise broken, unless its number was raised on purpose"
 
     return check
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Debian's docker-registry, empty; its host and port."""
+    if shutil.which("docker-registry") is None:
+        pytest.skip("docker-registry is not installed")
+    with real_registry(tmp_path_factory.mktemp("registry")) as host:
+        yield host
+
+
+@pytest.fixture
+def trusted(registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same, and tools of this process use it without a certificate."""
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(trusting(registry, tmp_path)))
+    return registry

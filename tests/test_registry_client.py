@@ -20,21 +20,9 @@ from peel.model.values import Digest, canonical_json
 from peel.registry.client import RegistryClient, RegistryTimes, open_registry
 from peel.registry.credentials import Credentials, find_credentials
 from peel.registry.settings import Location, locate
-from registries import NAME, Answer, odd_registry, published, real_registry, status, trusting
+from registries import NAME, Answer, odd_registry, published, status, trusting
 
 QUICK = RegistryTimes(silence=2.0, whole=3.0, attempts=3, pause=0.001)
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with real_registry(tmp_path_factory.mktemp("registry")) as host:
-        yield host
-
-
-@pytest.fixture
-def trusted(registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(trusting(registry, tmp_path)))
-    return registry
 
 
 @pytest.fixture

@@ -20,35 +20,24 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from many_lock_sets import write_many
 from peel.errors import ArtifactError, DocumentError, UsageError
 from peel.model.menu.declaration import MenuDeclaration, Prepull
 from peel.model.menu.offer import Offer, warnings_of
 from peel.model.oci import MANIFEST
 from peel.model.progress import Silent
-from peel.model.values import Digest
+from peel.model.values import Digest, ImageRef
 from peel.registry.client import RegistryTimes
 from peel.report.menu.form import draw_form, draw_page, told
 from peel.report.menu.written import written
 from peel.store.catalogue import Catalogue
 from peel.workflow.menu.make import make_menu
 from peel.workflow.menu.preview import serve_preview
-from registries import Answer, odd_registry, published, real_registry, trusting
+from registries import Answer, odd_registry, published, trusting
 from small_images import write_layout
 
 NOW = dt.datetime(2077, 11, 1, tzinfo=dt.UTC)
 QUICK = RegistryTimes(silence=2.0, whole=3.0, attempts=1, pause=0.001)
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with real_registry(tmp_path_factory.mktemp("registry")) as host:
-        yield host
-
-
-@pytest.fixture
-def trusted(registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(trusting(registry, tmp_path)))
-    return registry
 
 
 def declared(*payloads: Mapping[str, Any], **more: Any) -> MenuDeclaration:
@@ -126,6 +115,29 @@ def test_one_listing_and_one_request_per_tag_that_is_shown(odd) -> None:
     assert sorted(said[1:]) == sorted({f"HEAD /v2/a/b/manifests/{tag}" for tag in tags(offer.payloads[0].dropdown)})
 
 
+def test_twenty_thousand_tags_come_page_by_page_and_few_are_asked_for(odd) -> None:
+    every = sorted(f"w_{2000 + n // 50}_{n % 50 + 1:02}_c{n % 4:04}.001" for n in range(5_000))
+    every += [f"x{n:05}" for n in range(15_000)]
+    asked: list[str] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        path, _, query = request.path.partition("?")
+        if not path.endswith("/tags/list"):
+            return counting(asked, [])(request)
+        begin = int(query.rpartition("last=")[2]) if "last=" in query else 0
+        body = json.dumps({"tags": every[begin : begin + 1000]}).encode()
+        request.send_response(200)
+        if begin + 1000 < len(every):
+            request.send_header("Link", f'</v2/a/b/tags/list?n=1000&last={begin + 1000}>; rel="next"')
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        return request.wfile.write(body) and None
+
+    offer = made(lab(odd(answer), dropdown={"weekly": {"number": 10}, "unknown": "hide"}))
+    assert tags(offer.payloads[0].dropdown)[0] == "w_2099_50_c0003.001"
+    assert len([line for line in asked if "manifests" in line]) == 10
+
+
 def test_what_is_no_image_or_gone_is_left_out_and_told(odd) -> None:
     def manifest(request: BaseHTTPRequestHandler) -> None:
         chart = request.path.endswith("chart")
@@ -186,6 +198,20 @@ def test_an_oci_layout_gives_tags_digests_and_sizes(tmp_path: Path) -> None:
     (image,) = offer.payloads[0].dropdown
     assert image.reference == f"registry.org/a:r1_0_0@{digest}"
     assert image.size > 0
+
+
+def test_the_catalogues_own_records_give_what_was_built_and_say_what_was_not(tmp_path: Path) -> None:
+    catalogue = write_many(tmp_path, 4, 20, images=1)
+    offer = make_menu(declared({"source": "records:image-0"}), catalogue, now=NOW, progress=Silent())
+    group = offer.payloads[0]
+    assert tags(group.dropdown) == ["r1_0_2", "r1_0_1"]
+    record = catalogue.record(ImageRef("image-0", "r1_0_2")).platforms["linux-64"]
+    assert group.dropdown[0].reference == f"localhost/image-0:r1_0_2@{record.manifest}"
+    assert group.dropdown[0].size == sum(layer.size for layer in record.layers)
+    assert group.warnings == (
+        "image-0:r1_0_0 is locked, but was not built",
+        "image-0:r1_0_3 is locked, but was not built",
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +30,7 @@ from peel.workflow.pull import Published, pull_image
 from peel.workflow.push import Publishing, Pushed, push_image
 from peel.workflow.push_aliases import AliasRules
 from peel.workflow.pushable import Pushable
-from registries import odd_registry, real_registry, status, trusting
+from registries import odd_registry, status, trusting
 from small_images import write_image
 
 AMD = Platform("linux-64")
@@ -42,12 +41,6 @@ class Silent:
     def warn(self, text: str) -> None: ...
     def bar(self, *_: object) -> AbstractContextManager[object]:
         return nullcontext(lambda _: None)
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with real_registry(tmp_path_factory.mktemp("registry")) as host:
-        yield host
 
 
 @pytest.fixture

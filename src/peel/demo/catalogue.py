@@ -14,8 +14,8 @@ platforms: [linux-64]
 lab:
   environment: lab/environment.yml
   prefix: /opt/peel/lab
-payloads: [science]
-tags: rsp
+payloads: [{payload}]
+tags: {tags}
 """
 
 _LAB: Final = """\
@@ -55,17 +55,6 @@ dependencies:
 """
 
 
-_OTHER_IMAGE: Final = """\
-schema: 1
-base: {base}
-platforms: [linux-64]
-lab:
-  environment: lab/environment.yml
-  prefix: /opt/peel/lab
-payloads: [plain]
-tags: semver
-"""
-
 _OTHER_PAYLOAD: Final = """\
 schema: 1
 kind: conda
@@ -80,11 +69,8 @@ menu:
 """
 
 _OTHER: Final = """\
-channels:
-  - {channel}
-dependencies:
-  - python 3.13.*
-  - ipykernel
+channels: ["{channel}"]
+dependencies: [python 3.13.*, ipykernel]
 """
 
 _MENU: Final = """\
@@ -126,7 +112,7 @@ def conda_forge() -> Sources:
 def write_catalogue(directory: Path, sources: Sources, *, image: str) -> None:
     """Write the declarations beneath ``directory``."""
     files = {
-        f"envs/{image}.yaml": _IMAGE.format(base=sources.base),
+        f"envs/{image}.yaml": _IMAGE.format(base=sources.base, payload="science", tags="rsp"),
         "envs/lab/environment.yml": _LAB.format(channel=sources.channel),
         "envs/science/payload.yaml": _PAYLOAD,
         "envs/science/environment.yml": _SCIENCE.format(channel=sources.channel, pip=sources.pip),
@@ -137,7 +123,7 @@ def write_catalogue(directory: Path, sources: Sources, *, image: str) -> None:
 def write_other(directory: Path, *, base: str, channel: str, image: str) -> None:
     """Write the declarations of a second image: the same lab, another payload, another tag policy."""
     files = {
-        f"envs/{image}.yaml": _OTHER_IMAGE.format(base=base),
+        f"envs/{image}.yaml": _IMAGE.format(base=base, payload="plain", tags="semver"),
         "envs/plain/payload.yaml": _OTHER_PAYLOAD,
         "envs/plain/environment.yml": _OTHER.format(channel=channel),
     }

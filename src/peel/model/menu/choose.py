@@ -69,9 +69,9 @@ def make_group(
     should be.
     """
     hidden = [tag for tag in chosen.tags if tag not in known]
-    warnings = [*chosen.warnings, *_told("vanished from the registry", hidden)]
+    warnings = [*chosen.warnings, *told_of("vanished from the registry", hidden)]
     unpinned = [tag for tag in chosen.tags if tag in known and known[tag].digest is None]
-    warnings += _told("shown without a digest, which the registry did not say", unpinned)
+    warnings += told_of("shown without a digest, which the registry did not say", unpinned)
     prepull, dropdown = (_resolved(tags, known) for tags in (chosen.prepull, chosen.dropdown))
     at_hand = [one for one in prepull if _is_at_hand(one, payload, cached)]
     menu = _recommended_first(hide_aliased(at_hand), payload)
@@ -113,7 +113,8 @@ def _lost(payload: MenuPayload, there: Collection[str]) -> Iterable[str]:
     yield from (f"there is no tag {pin!r}{of_cycle} to pin" for pin in payload.prepull.pin if pin not in there)
 
 
-def _told(what: str, tags: Sequence[str]) -> Sequence[str]:
+def told_of(what: str, tags: Sequence[str]) -> Sequence[str]:
+    """One warning about all of these tags, which names some; none about no tags."""
     if not tags:
         return []
     more = f" and {len(tags) - _MOST_NAMED} more" if len(tags) > _MOST_NAMED else ""

@@ -13,7 +13,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from peel.errors import ArtifactError, DocumentError, PeelError
-from peel.model.menu.choose import Known
+from peel.model.menu.choose import Known, told_of
 from peel.model.menu.declaration import MenuPayload
 from peel.model.oci import REF_NAME, Manifest
 from peel.model.oci_parse import parse_manifest_or_index
@@ -144,18 +144,18 @@ def _size(blobs: Blobs, digest: Digest, directory: Path) -> int | None:
 
 
 def _of_records(image: str, catalogue: Catalogue, payload: MenuPayload) -> Holdings:
-    known, warnings = dict[str, Known](), []
+    known, unbuilt = dict[str, Known](), list[str]()
     for tag in catalogue.tags(image):
         record = catalogue.record(ImageRef(image, tag))
         if record is None:
-            warnings.append(f"{image}:{tag} is locked, but was not built")
+            unbuilt.append(tag)
             continue
         built = list(record.platforms.values())
         only = built[0] if len(built) == 1 else None  # of several, the digest of their index is nowhere recorded
         known[tag] = Known(only.manifest, sum(layer.size for layer in only.layers)) if only else Known()
     published = catalogue.publish(image).to
     repository = payload.repository or (published[0] if published else f"localhost/{image}")
-    return _at_hand(known, repository, warnings)
+    return _at_hand(known, repository, told_of(f"of {image}, locked but not built", unbuilt))
 
 
 class _Listed(BaseModel):
