@@ -255,8 +255,8 @@ def test_whatever_is_posted_names_an_image_of_the_menu_or_is_refused(posted: dic
     [
         ("source", "registry.org/lab", "should be docker"),
         ("source", "docker://registry.org/lab:tag", "without a tag"),
-        ("source", "records:../x", "should be"), ("tags", "calver Q", "is no tag policy"),
-        ("tags", "nonsense", "tag policy"),
+        ("source", "records:../x", "should be"), ("tags", "calver Q", "calendar pattern"),
+        ("tags", "nonsense", "should be 'rsp'"),
         ("recommended", "a b", "alias"), ("dropdown", {"weekly": {"age": "soon"}}, "12h"),
         ("dropdown", {"weekly": {"cutoff_date": "2077-02-30"}}, "date"), ("dropdown", {"weeklies": {}}, "weekly"),
         ("prepull", {"releases": -1}, "prepull.releases"), ("title", "a\nb", "one line"), ("nmae", "x", "name"),

@@ -208,10 +208,7 @@ def test_the_catalogues_own_records_give_what_was_built_and_say_what_was_not(tmp
     record = catalogue.record(ImageRef("image-0", "r1_0_2")).platforms["linux-64"]
     assert group.dropdown[0].reference == f"localhost/image-0:r1_0_2@{record.manifest}"
     assert group.dropdown[0].size == sum(layer.size for layer in record.layers)
-    assert group.warnings == (
-        "image-0:r1_0_0 is locked, but was not built",
-        "image-0:r1_0_3 is locked, but was not built",
-    )
+    assert group.warnings == ("of image-0, locked but not built: r1_0_0, r1_0_3",)
 
 
 @pytest.mark.parametrize(

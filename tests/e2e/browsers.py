@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    NoSuchElementException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -20,6 +24,9 @@ FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run", "--disable-dev-shm-usage", "--window-size=1280,900",
 )  # fmt: skip
+
+_PASSING = (StaleElementReferenceException, ElementClickInterceptedException, NoSuchElementException)
+"""What happens while a page is being drawn."""
 
 needs_browser = [
     pytest.mark.skipif(not shutil.which("chromedriver"), reason="chromium-driver is not installed"),
@@ -77,7 +84,7 @@ def click_card(browser: webdriver.Chrome, section: str, title: str) -> None:
 
 
 def _patiently(browser: webdriver.Chrome) -> WebDriverWait[webdriver.Chrome]:
-    return WebDriverWait(browser, PATIENCE, ignored_exceptions=(StaleElementReferenceException, KeyError))
+    return WebDriverWait(browser, PATIENCE, ignored_exceptions=(*_PASSING, KeyError))
 
 
 def new_launcher(browser: webdriver.Chrome) -> None:
@@ -91,22 +98,28 @@ def run_in_new_notebook(browser: webdriver.Chrome, kernel: str, code: str) -> st
     """Open a notebook by the launcher's card, run a cell in it, and say what it printed."""
     click_card(browser, "Notebook", kernel)
     panel = ".jp-NotebookPanel:not(.lm-mod-hidden)"
-    editor = WebDriverWait(browser, PATIENCE).until(
-        lambda b: b.find_elements(By.CSS_SELECTOR, f"{panel} .jp-Cell .cm-content")
-    )[0]
+    WebDriverWait(browser, PATIENCE).until(lambda b: b.find_elements(By.CSS_SELECTOR, f"{panel} .jp-Cell .cm-content"))
     WebDriverWait(browser, PATIENCE).until(
         lambda b: "Idle" in b.find_element(By.CSS_SELECTOR, f"{panel} .jp-Notebook-ExecutionIndicator").get_attribute(
             "data-status"
         ).title()
     )  # fmt: skip
-    editor.click()
-    ActionChains(browser).send_keys(code).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
+    _patiently(browser).until(lambda b: _typed(b, f"{panel} .jp-Cell .cm-content", code))
+    ActionChains(browser).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
     outputs = _patiently(browser).until(
         lambda b: [
             found.text for found in b.find_elements(By.CSS_SELECTOR, f"{panel} .jp-OutputArea-output") if found.text
         ]
     )
     return str(outputs[0]).strip()
+
+
+def _typed(browser: webdriver.Chrome, cell: str, code: str) -> bool:
+    """Type into a cell; whether all of it is there, since a notebook that is still being drawn loses keys."""
+    browser.find_element(By.CSS_SELECTOR, cell).click()
+    everything = ActionChains(browser).key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL)
+    everything.send_keys(Keys.DELETE, code).perform()
+    return browser.find_element(By.CSS_SELECTOR, cell).text.strip() == code
 
 
 def type_in_new_terminal(browser: webdriver.Chrome, line: str) -> None:

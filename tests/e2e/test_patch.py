@@ -16,6 +16,7 @@ from e2e.catalogues import Demo, clone, contents_of, forget_layers, record_of
 from e2e.images import Image
 from e2e.patching import declare_patch, newer_wheel, own_channel, rebuilt, replace_text
 from e2e.running import Peel, refused
+from peel.model.lockset import LOCK_FILE
 from peel.model.paths import is_covered
 from peel.tools.jupyter import JupyterServer
 from relocking import serving
@@ -208,7 +209,7 @@ def test_an_interrupted_patch_leaves_nothing_half_done(patchable: Peel, seconds:
     forget_layers(patchable)
     place = patchable.catalogue / "lockfiles" / "tiny" / "1.0.1-p1"
     patchable.cut_off("patch", NEXT, "raise-small", "--as", "1.0.1-p1", after=seconds, by=signal.SIGINT)
-    if place.exists():
+    if (place / LOCK_FILE).exists():  # it is written last: without it, what lies there is not locked
         patchable.must("show", "tiny:1.0.1-p1")
     assert list((patchable.store / "tmp").iterdir()) == []
     patched(patchable, "raise-small", "--as", "1.0.1-p1")

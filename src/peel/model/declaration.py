@@ -11,7 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from peel.errors import DocumentError, UsageError
 from peel.model.documents import Document, SchemaOne, Strings
 from peel.model.repository import Repository
-from peel.model.tags.policy import policy_of
+from peel.model.tags.policy import POLICIES, policy_of
 from peel.model.tags.tag import tag_fault
 from peel.model.values import Platform, is_name
 
@@ -65,10 +65,13 @@ def _platform(text: str) -> str:
 
 
 def _tag_policy(text: str) -> str:
+    name, _, pattern = text.partition(" ")
+    if name not in POLICIES or (pattern and name != "calver"):
+        raise ValueError("should be 'rsp', 'semver' or 'calver'")
     try:
         policy_of(text)
     except DocumentError as error:
-        raise ValueError(f"is no tag policy: {error.message} ({error.hint})") from None
+        raise ValueError(f"has no calendar pattern behind its name ({error.hint})") from None
     return text
 
 
