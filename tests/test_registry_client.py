@@ -11,12 +11,14 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 
 from peel.errors import ArtifactError, ToolError, UsageError
 from peel.model.oci import MANIFEST
 from peel.model.repository import Repository
 from peel.model.values import Digest, canonical_json
+from peel.registry.auth import RegistryAuth
 from peel.registry.client import RegistryClient, RegistryTimes, open_registry
 from peel.registry.credentials import Credentials, find_credentials
 from peel.registry.settings import Location, locate
@@ -68,7 +70,8 @@ def test_a_repository_is_read(text: str, means: str) -> None:
     [
         "", "lab", "science/lab", "registry.example.org/", "registry.example.org/Science/lab",
         "registry.example.org/science/lab:tag", "https://registry.example.org/a", "user:secret@host.org/a",
-        "registry.example.org/../a", "registry.example.org/a b", "-registry.example.org/a", f"host.org/{'a' * 256}",
+        "registry.example.org/../a", "a..b/c",
+        f"{'x' * 64}.org/a", "registry.example.org/a b", "-registry.example.org/a", f"host.org/{'a' * 256}",
     ],
 )  # fmt: skip
 def test_what_is_no_repository_is_refused_without_its_password(text: str) -> None:
@@ -97,7 +100,8 @@ def test_pages_are_followed_on_the_same_registry_only(odd) -> None:
         return say(request, b'{"tags": ["w_2077_2"]}', Link='<http://192.0.2.1/v2/a/b/tags/list>; rel="next"')
 
     listing = odd(answer).tags()
-    assert (listing.tags, listing.fault) == (["w_2077_1", "w_2077_2"], None)
+    assert listing.tags == ["w_2077_1"]
+    assert "said to be at 192.0.2.1" in listing.fault
 
 
 def test_a_registry_that_fails_half_way_is_told_beside_what_came(odd) -> None:
@@ -113,7 +117,49 @@ def test_a_registry_that_fails_half_way_is_told_beside_what_came(odd) -> None:
 
 def test_pages_that_lead_back_to_themselves_end(odd) -> None:
     client = odd(lambda r: say(r, b'{"tags": ["x"]}', Link='</v2/a/b/tags/list?n=1000>; rel="next"'))
-    assert client.tags().tags == ["x"]
+    assert (client.tags().tags, "in a circle" in client.tags().fault) == (["x"], True)
+
+
+def test_a_proxy_that_writes_another_scheme_or_port_into_links_is_understood(odd) -> None:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        if "last" in request.path:
+            return say(request, b'{"tags": ["b"]}')
+        return say(request, b'{"tags": ["a"]}', Link='<https://127.0.0.1/v2/a/b/tags/list?last=a>; rel="next"')
+
+    assert odd(answer).tags().tags == ["a", "b"]
+
+
+def test_nothing_is_followed_to_another_place(odd) -> None:
+    digest = Digest.of(b"x")
+    client = odd(lambda r: say(r, number=307, Location="http://192.0.2.1/elsewhere"))
+    with pytest.raises(ArtifactError, match="status 307"):
+        client.tags()
+    assert client.has_blob(digest)  # it lies elsewhere, so it is there
+    with pytest.raises(ArtifactError, match="status 307"):
+        client.put_manifest("x", MANIFEST, b"{}")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"token": 7}', b"[" * 100_000])
+def test_a_token_server_that_gives_none_leaves_us_refused(body: bytes, odd) -> None:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        if request.path.startswith("/token"):
+            return say(request, body)
+        challenge = f'Bearer realm="http://{request.headers["Host"]}/token",service="here"'
+        return say(request, number=401, WWW_Authenticate=challenge)
+
+    client = odd(answer)
+    for ask in (client.tags, lambda: client.describe("x"), lambda: client.put_manifest("x", MANIFEST, b"{}")):
+        with pytest.raises(ArtifactError, match="does not give us"):
+            ask()
+
+
+def test_a_registry_that_does_not_keep_what_it_took_is_told(odd) -> None:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        kept = str(Digest.of(b"another"))
+        say(request, number=201 if request.command == "PUT" else 200, Docker_Content_Digest=kept)
+
+    with pytest.raises(ArtifactError, match="after it was written"):
+        odd(answer).put_manifest("x", MANIFEST, b"{}")
 
 
 def test_names_that_no_tag_can_have_are_counted_and_left_out(odd) -> None:
@@ -237,6 +283,15 @@ def test_credentials_of_the_auth_file_are_exchanged_for_a_token(odd, tmp_path: P
             assert client.tags().tags == ["mine"]
 
 
+def test_a_token_is_not_asked_for_in_clear_text_on_behalf_of_a_registry_with_tls() -> None:
+    auth = RegistryAuth(Credentials("me", "s3cret"), "repository:a/b:pull")
+    challenge = {"WWW-Authenticate": 'Bearer realm="http://127.0.0.1:9/token",service="x"'}
+    refusal = httpx.Response(401, headers=challenge, request=httpx.Request("GET", "https://host.org/v2/"))
+    with httpx.Client() as http:
+        assert not auth.answer(refusal, http, httpx.Response.read)
+    assert auth.header is None
+
+
 def test_the_most_specific_entry_is_used_and_a_password_is_never_shown(tmp_path: Path) -> None:
     def entry(text: str) -> dict[str, str]:
         return {"auth": base64.b64encode(text.encode()).decode()}
@@ -260,6 +315,42 @@ def test_a_credential_helper_is_asked(tmp_path: Path, monkeypatch: pytest.Monkey
     auth.write_text('{"credHelpers": {"host.org": "mine"}}')
     found = find_credentials(Repository("host.org", "a"), {"REGISTRY_AUTH_FILE": str(auth)})
     assert found == Credentials("", "", "for host.org")
+
+
+def test_a_helper_that_knows_nothing_and_one_that_fails_are_told_apart(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    auth, helper = tmp_path / "auth.json", tmp_path / "docker-credential-mine"
+    auth.write_text('{"credHelpers": {"host.org": "mine"}}')
+    environment = {"REGISTRY_AUTH_FILE": str(auth)}
+    helper.write_text("#!/bin/sh\necho credentials not found in native keychain; exit 1\n")
+    helper.chmod(0o755)
+    assert find_credentials(Repository("host.org", "a"), environment) is None
+    helper.write_text("#!/bin/sh\necho the key ring is locked >&2; exit 1\n")
+    with pytest.raises(ToolError, match="docker-credential-mine failed"):
+        find_credentials(Repository("host.org", "a"), environment)
+
+
+def test_credentials_are_looked_for_where_login_leaves_them(tmp_path: Path) -> None:
+    kept = {"auths": {"host.org": {"auth": base64.b64encode(b"a:b").decode()}}}
+    for variable, place in [
+        ("XDG_RUNTIME_DIR", "containers/auth.json"), ("XDG_CONFIG_HOME", "containers/auth.json"),
+        ("DOCKER_CONFIG", "config.json"),
+    ]:  # fmt: skip
+        file = tmp_path / variable / place
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(kept))
+        environment = {"HOME": str(tmp_path / "nobody"), variable: str(tmp_path / variable)}
+        assert find_credentials(Repository("host.org", "x"), environment) == Credentials("a", "b")
+
+
+def test_what_is_written_goes_to_where_the_name_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conf = tmp_path / "registries.conf"
+    conf.write_text('[[registry]]\nprefix = "127.0.0.1:9"\nlocation = "mirror.org"\n')
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(conf))
+    with open_registry(Repository.parse("127.0.0.1:9/a/b")) as reading:
+        assert reading._root == "https://mirror.org/v2/a/b"
+    with open_registry(Repository.parse("127.0.0.1:9/a/b"), writing=True) as writing:
+        assert writing._root == "https://127.0.0.1:9/v2/a/b"
 
 
 def test_an_auth_file_that_is_no_json_is_told_without_its_contents(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ from peel.registry.client import RegistryTimes
 from peel.report.menu.form import draw_form, draw_page, told
 from peel.report.menu.written import written
 from peel.store.catalogue import Catalogue
-from peel.workflow.menu.make import make_menu
+from peel.workflow.menu.files import previous_menu
+from peel.workflow.menu.make import make_menu, now
 from peel.workflow.menu.preview import serve_preview
 from registries import Answer, odd_registry, published, trusting
 from small_images import write_layout
@@ -187,6 +188,20 @@ def test_with_no_source_at_all_the_menu_is_refused() -> None:
         made({"source": "docker://127.0.0.1:9/a/b"})
 
 
+def test_when_every_source_fails_the_earlier_menu_is_left_as_it_is(trusted: str) -> None:
+    published(trusted, ["r1_0_0"], name="menu/two")
+    before = made({"source": f"docker://{trusted}/menu/two"})
+    with pytest.raises(ArtifactError, match="cannot be reached"):
+        made({"source": "docker://127.0.0.1:9/a/b"}, previous=before)
+
+
+@pytest.mark.parametrize("epoch", ["99999999999999", "x", "-99999999999999", "9" * 5000])
+def test_an_instant_that_is_none_is_told(epoch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    with pytest.raises(UsageError, match="no instant"):
+        now()
+
+
 def test_a_payload_that_is_not_declared_is_told() -> None:
     with pytest.raises(UsageError, match="no payload 'other'"):
         made({"source": "oci:x"}, only="other")
@@ -212,11 +227,39 @@ def test_the_catalogues_own_records_give_what_was_built_and_say_what_was_not(tmp
 
 
 @pytest.mark.parametrize(
+    "listing",
+    [
+        [{"uri": "registry.org/a@DIGEST", "tags": ["r1_0_0"], "image_size_bytes": 7, "media_type": MANIFEST}],
+        {
+            "dockerImages": [
+                {"uri": "registry.org/a@DIGEST", "tags": ["r1_0_0"], "imageSizeBytes": "7", "mediaType": MANIFEST}
+            ]
+        },
+        [
+            {
+                "package": "registry.org/a",
+                "version": "DIGEST",
+                "tags": "r1_0_0, x",
+                "imageSizeBytes": "7",
+                "metadata": {},
+            }
+        ],
+    ],
+)
+def test_a_listing_is_read_as_the_api_its_client_and_gcloud_write_it(listing: Any, tmp_path: Path) -> None:
+    digest = str(Digest.of(b"x"))
+    (tmp_path / "listing.json").write_text(json.dumps(listing).replace("DIGEST", digest))
+    offer = made({"source": "listing:listing.json", "repository": "registry.org/a"}, root=tmp_path)
+    assert f"registry.org/a:r1_0_0@{digest}" in offer.images()
+    assert [image.size for image in offer.payloads[0].dropdown] == [7] * len(offer.payloads[0].dropdown)
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("[]", "no image of"),
         ("{", "Invalid JSON"),
-        ('{"a": 1}', "valid array"),
+        ('{"a": 1}', "Field required"),
         ('[{"uri": 7}]', "valid string"),
         ("[[]]", "an object"),
     ],
@@ -321,6 +364,13 @@ def test_lists_of_several_payloads_say_whose_each_image_is() -> None:
 
 def test_the_whole_menu_is_read_as_it_was_written() -> None:
     assert Offer.model_validate(json.loads(written(full(), Prepull(), "full"))) == full()
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"schema": 1}', "[" * 100_000])
+def test_a_file_that_holds_no_menu_is_no_earlier_one(text: str | None, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "menu.json").write_text(text)
+    assert previous_menu(tmp_path / "menu.json") is None
 
 
 def test_the_preview_reads_what_is_posted_as_a_hub_does() -> None:

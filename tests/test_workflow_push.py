@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from peel.model.oci import (
     make_index,
     make_manifest,
 )
+from peel.model.progress import Silent
 from peel.model.repository import Repository
 from peel.model.tags.policy import policy_of
 from peel.model.values import Digest, ImageRef, Platform, canonical_json
@@ -34,13 +34,6 @@ from registries import odd_registry, status, trusting
 from small_images import write_image
 
 AMD = Platform("linux-64")
-
-
-class Silent:
-    def step(self, text: str) -> None: ...
-    def warn(self, text: str) -> None: ...
-    def bar(self, *_: object) -> AbstractContextManager[object]:
-        return nullcontext(lambda _: None)
 
 
 @pytest.fixture
@@ -149,6 +142,38 @@ def test_where_an_alias_stands_is_found_by_digest_when_its_image_does_not_say(pl
     assert (outcome.moved, outcome.before) == (False, "w_2077_43")
 
 
+@pytest.mark.parametrize("tag", ["w_2077_44-arm64", "w_2077_44_test", "exp_w_2077_44", "w_2077_44_rc"])
+def test_a_build_of_one_machine_or_of_somebodys_own_moves_no_declared_alias(
+    tag: str, place: Repository, store: Store
+) -> None:
+    push(image(store, "w_2077_43"), store, place, declared=["latest_weekly", "latest"])
+    assert push(image(store, tag), store, place, declared=["latest_weekly", "latest"]).places[0].aliases == []
+
+
+def test_a_tag_that_another_push_wrote_meanwhile_is_not_replaced(place: Repository, store: Store) -> None:
+    one, other = image(store, "r1_0_0"), image(store, "r1_0_0", contents="other")
+
+    class Slow(Silent):
+        def step(self, text: str) -> None:
+            if text.startswith("sending"):
+                push(one, store, place)
+
+    with pytest.raises(DifferenceError, match="published meanwhile"):
+        push_image(other, Publishing([place]), store, Slow())
+    assert stands_for(place, "r1_0_0") == one.top.digest
+
+
+def test_an_image_takes_no_other_images_address_by_saying_so(place: Repository, store: Store) -> None:
+    evil = image(store, "r1_0_0", contents="evil")
+    push(evil, store, place)
+    store.set_image(ImageRef("lab", "r1_0_0"), AMD, image(store, "r1_0_0").top)
+    published = Published.parse(f"{place}:r1_0_0")
+    with pytest.raises(UsageError, match="calls itself lab:r1_0_0"):
+        pull_image(published, AMD, None, catalogue=None, store=store, progress=Silent())
+    named = pull_image(published, AMD, ImageRef("lab", "r1_0_0"), catalogue=None, store=store, progress=Silent())
+    assert named.manifest.digest == evil.top.digest
+
+
 @pytest.mark.parametrize("alias", ["r1_0_0", "w_2077_1", "", "a b", "-x", "x" * 129])
 def test_what_names_a_build_or_nothing_is_no_alias(alias: str, place: Repository, store: Store) -> None:
     with pytest.raises(UsageError, match="no alias"):
@@ -216,9 +241,23 @@ def test_an_image_that_is_another_than_the_record_is_not_taken_for_it(place: Rep
         pull_image(Published.parse(f"{place}:none"), AMD, None, catalogue=None, store=store, progress=Silent())
 
 
+def test_an_image_that_does_not_say_what_it_is_has_to_be_named(place: Repository, store: Store) -> None:
+    one = image(store, "1.0.0", says=False)
+    push(one, store, place)
+    published = Published.parse(f"{place}@{one.top.digest}")
+    with pytest.raises(UsageError, match="does not say what it is"):
+        pull_image(published, AMD, None, catalogue=None, store=store, progress=Silent())
+    named = pull_image(published, AMD, ImageRef("mine", "1"), catalogue=None, store=store, progress=Silent())
+    assert store.image(named.ref, AMD).digest == one.top.digest
+
+
 @pytest.mark.parametrize(
-    "text", ["registry.org/lab", "lab:1", "registry.org/lab:", "registry.org/Lab:1", "https://x/y:1"]
-)
+    "text",
+    [
+        "registry.org/lab", "lab:1", "registry.org/lab:", "registry.org/Lab:1", "https://x/y:1", "r.org/a@sha256:x",
+        "r.org/a:b c",
+    ],
+)  # fmt: skip
 def test_what_names_no_published_image_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         Published.parse(text)

@@ -148,7 +148,7 @@ def _bytes(memory: str) -> str:
 def _load(path: Path) -> Offer:
     try:
         document = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise DocumentError(f"{path}: not JSON", hint="peel menu --full -o writes it") from None
     return validate(Offer, document, origin=str(path))
 

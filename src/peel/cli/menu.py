@@ -44,8 +44,8 @@ def menu(
     """
     from peel.model.menu.cached import parse_cached
     from peel.model.menu.offer import warnings_of
-    from peel.workflow.menu.files import read_json
-    from peel.workflow.menu.make import as_previous, make_menu, now
+    from peel.workflow.menu.files import previous_menu, read_json
+    from peel.workflow.menu.make import make_menu, now
 
     asked = _asked(
         {"json": json, "full": full, "profiles": profiles, "prepull": prepull, "form": form}, preview, output
@@ -55,7 +55,7 @@ def menu(
     offer = make_menu(
         declaration, catalogue, now=now(), only=payload, progress=console,
         cached=parse_cached(read_json(cached), str(cached)) if cached else None,
-        previous=as_previous(read_json(output)) if full and output and output.exists() else None,
+        previous=previous_menu(output) if full and output else None,
     )  # fmt: skip
     for warning in warnings_of(offer):
         console.warn(warning)

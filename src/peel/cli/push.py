@@ -45,7 +45,7 @@ def push(
     console, where, address = Console(quiet=quiet), context.obj, ref_of(ref)
     catalogue = where.open_catalogue()
     declared = catalogue.publish(address.image)
-    named = [*(repositories or ()), *(also or ())] or declared.to
+    named = [*(repositories or declared.to), *(also or ())]
     if not named:
         raise UsageError(
             f"where is {address} to go?",

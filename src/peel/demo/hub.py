@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import sys
 import time
@@ -16,11 +17,13 @@ from typing import Final
 import httpx
 
 from peel.errors import ToolError
+from peel.interrupts import uninterrupted
 from peel.tools import npm, process, system
 from peel.tools.podman import serve_podman
 
 _PROXY: Final = ("configurable-http-proxy@5", "configurable-http-proxy")
 _READY_SECONDS: Final = 60.0
+_END_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.1
 _LAST_LINES: Final = 15
 _CONFIG: Final = '''\
@@ -79,7 +82,9 @@ class Hub:
 
 
 def refuse_unfit() -> None:
-    """Raise ToolError for a peel that was installed without what a hub needs."""
+    """Raise ToolError where a hub cannot run: for want of packages, or of rights."""
+    if os.geteuid() != 0:
+        raise ToolError("the hub's labs are run by root's podman, and this is another user", hint="run it as root")
     lacking = [name for name in ("jupyterhub", "dockerspawner") if find_spec(name) is None]
     if lacking:
         raise ToolError(f"not installed: {', '.join(lacking)}", hint="pip install 'peel-images[hub]'")
@@ -104,8 +109,9 @@ def serve_hub(menu: Path, place: Path, *, downloads: Path, registries_conf: Path
             "homes": str(place / "homes"),
         }  # fmt: skip
         quoted = {name: json.dumps(value) for name, value in values.items()}
+        config.unlink(missing_ok=True)
+        config.touch(0o600)  # it holds the password
         config.write_text(_CONFIG.format(port=port, hub_port=hub_port, proxy_port=proxy_port, **quoted))
-        config.chmod(0o600)  # it holds the password
         hub = Hub(f"http://127.0.0.1:{port}", password, config, place / "hub.log")
         with _running(hub, place):
             yield hub
@@ -120,7 +126,11 @@ def _running(hub: Hub, place: Path) -> Iterator[None]:
         process.start(process.Command(argv, process.inherit(beside), place), stdout=log, stderr=log) as child,
     ):
         _await(hub, lambda: child.poll() is not None)
-        yield  # told to end, it stops its labs; podman removes what is left
+        try:
+            yield
+        finally:  # told to end, it stops its labs and its proxy; podman removes what is left
+            with uninterrupted():
+                process.stop(child, grace=_END_SECONDS)
 
 
 def _await(hub: Hub, ended: Callable[[], bool]) -> None:

@@ -140,6 +140,11 @@ class PythonVersion:
         return f"lib/python{self}/site-packages"
 
 
+def is_digest(text: str) -> bool:
+    """Whether this is a digest of the only kind that is used here."""
+    return _SHA256.fullmatch(text) is not None
+
+
 def is_name(text: str) -> bool:
     """Whether this may name an image, a payload or a kernel."""
     return _NAME.fullmatch(text) is not None

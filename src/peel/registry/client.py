@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
@@ -21,7 +22,7 @@ from peel.model.values import Digest
 from peel.registry.auth import RegistryAuth
 from peel.registry.connection import connect
 from peel.registry.credentials import find_credentials
-from peel.registry.settings import locate
+from peel.registry.settings import Location, locate
 
 _PAGE: Final = 1000
 _MOST_TAGS: Final = 1_000_000
@@ -29,6 +30,7 @@ _LONGEST_DOCUMENT: Final = 32 << 20
 _LONGEST_MANIFEST: Final = 4 << 20  # bytes; distribution-spec, "Pushing Manifests"
 _PASSING: Final = (408, 425, 429, 500, 502, 503, 504)
 _REFUSED: Final = (401, 403)
+_WRITTEN: Final = (httpx.codes.CREATED, httpx.codes.ACCEPTED)
 _LONGEST_PAUSE: Final = 30.0
 
 
@@ -52,31 +54,31 @@ class TagListing:
     fault: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class RegistryClient:
     """Speaks for one repository; may be used by several threads.
 
     Every method raises ArtifactError when the registry cannot be reached, refuses us, or answers what makes no sense.
+    Nothing is followed to another place: what leads away is refused.
     """
 
     repository: Repository
     _http: httpx.Client
+    _auth: RegistryAuth
     _root: str
     _times: RegistryTimes
 
     def tags(self) -> TagListing:
         """All tags, page by page. Raises ArtifactError only when not even the first page comes."""
-        found, url, seen = list[str](), f"{self._root}/tags/list?n={_PAGE}", set[str]()
-        while url and url not in seen and len(found) < _MOST_TAGS:
-            try:
-                page, following = self._page(url)
-            except ArtifactError as error:
-                if not seen:
-                    raise
-                return _listing(found, fault=error.message)
-            seen.add(url)
-            found += page
-            url = following
+        found, seen, url = list[str](), set[str](), f"{self._root}/tags/list?n={_PAGE}"
+        try:
+            while url and len(found) < _MOST_TAGS:
+                page, url = self._page(url, seen)
+                found += page
+        except ArtifactError as error:
+            if not found:
+                raise
+            return _listing(found, fault=error.message)
         return _listing(found)
 
     def describe(self, reference: str) -> Descriptor | None:
@@ -84,11 +86,10 @@ class RegistryClient:
         response, _ = self._ask("HEAD", self._manifest_url(reference), what=self._named(reference))
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
-        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
         length = response.headers.get("Content-Length", "")
         try:
             digest = Digest(response.headers.get("Docker-Content-Digest", ""))
-            return Descriptor(media_type, digest, int(length) if length.isdecimal() and len(length) < 10 else 0)
+            return Descriptor(_media_type(response), digest, int(length) if _is_short_number(length) else 0)
         except DocumentError:  # the header is optional, and so a registry may need to be asked for more
             found = self.manifest(reference)
             return found[0] if found else None
@@ -104,28 +105,27 @@ class RegistryClient:
             raise ArtifactError(
                 f"{what} is {digest} as it came", hint="the registry, or what lies before it, is broken"
             )
-        return Descriptor(response.headers.get("Content-Type", "").partition(";")[0].strip(), digest, len(body)), body
+        return Descriptor(_media_type(response), digest, len(body)), body
 
     def has_blob(self, digest: Digest) -> bool:
-        """Whether the repository has a blob."""
+        """Whether the repository has a blob; one that lies elsewhere, as it says, is one that it has."""
         url = f"{self._root}/blobs/{digest}"
-        response, _ = self._ask("HEAD", url, what=f"blob {digest} of {self.repository}")
+        response, _ = self._ask("HEAD", url, what=f"blob {digest} of {self.repository}", may_lead_away=True)
         return response.status_code != httpx.codes.NOT_FOUND
 
     def put_manifest(self, reference: str, media_type: str, data: bytes) -> None:
-        """Let a tag stand for a manifest or index, whose blobs are there. The registry's digest of it is compared."""
+        """Let a tag stand for a manifest or index, whose blobs are there, and see that it does."""
         what = self._named(reference)
         headers = {"Content-Type": media_type}
         response, _ = self._ask("PUT", self._manifest_url(reference), what=what, headers=headers, body=data)
-        if response.status_code == httpx.codes.NOT_FOUND:
+        if response.status_code not in _WRITTEN:
             raise ArtifactError(
-                f"the registry has no place for {what}", hint="make the repository first, or check its name"
+                f"{what} was not written (status {response.status_code})", hint="make the repository, or check its name"
             )
-        said = response.headers.get("Docker-Content-Digest")
-        if said and said.startswith("sha256:") and said != str(Digest.of(data)):
-            raise ArtifactError(
-                f"{what} became {said[:80]}, not {Digest.of(data)}", hint="the registry changes manifests"
-            )
+        found = self.describe(reference)
+        if found is None or found.digest != Digest.of(data):
+            told = found.digest if found else "nothing"
+            raise ArtifactError(f"{what} is {told} after it was written, not {Digest.of(data)}", hint="push again")
 
     def _manifest_url(self, reference: str) -> str:
         return f"{self._root}/manifests/{quote(reference, safe=':')}"
@@ -133,55 +133,71 @@ class RegistryClient:
     def _named(self, reference: str) -> str:
         return f"{self.repository}{'@' if ':' in reference else ':'}{reference}"
 
-    def _page(self, url: str) -> tuple[Sequence[str], str]:
+    def _page(self, url: str, seen: set[str]) -> tuple[Sequence[str], str]:
+        """The tags of one page, and where the next one is; empty after the last. It is ``seen`` from then on."""
+        if url in seen:
+            raise ArtifactError(f"the pages of {self.repository} lead in a circle")
+        seen.add(url)
         what = f"the tags of {self.repository}"
-        response, body = self._ask("GET", url, what=what, limit=_LONGEST_DOCUMENT)
+        response, body = self._ask("GET", url, what=what)
         if response.status_code == httpx.codes.NOT_FOUND:
             raise ArtifactError(
-                f"there is no repository {self.repository}",
-                hint="check its name; an empty one is made by the first push",
+                f"there is no repository {self.repository}", hint="check its name; the first push makes one"
             )
         try:
-            tags = httpx.Response(200, content=body).json()["tags"] or []
-        except (ValueError, LookupError, TypeError):
+            tags = json.loads(body)["tags"] or []
+        except (ValueError, LookupError, TypeError, RecursionError):
             tags = None
         if not isinstance(tags, list):
             raise ArtifactError(f"{what} came as something else", hint="is this a registry? check the name of the host")
         return [tag for tag in tags if isinstance(tag, str)], self._next(response)
 
     def _next(self, response: httpx.Response) -> str:
-        """Where the next page is, on the same registry; empty for the last (RFC 5988)."""
+        """The next page, on the same registry (RFC 5988); what lies before one may have written another scheme."""
         link = response.links.get("next", {}).get("url", "")
-        url = str(response.url.join(link)) if link else ""
-        return url if urlsplit(url)[:2] == urlsplit(self._root)[:2] else ""
+        if not link:
+            return ""
+        root, following = httpx.URL(self._root), response.url.join(link)
+        if following.host != root.host:
+            raise ArtifactError(f"the next page of {self.repository} is said to be at {following.host[:80]}")
+        return str(root.copy_with(raw_path=following.raw_path))
 
     def _ask(
         self, method: str, url: str, *, what: str, headers: Mapping[str, str] | None = None, body: bytes | None = None,
-        limit: int = _LONGEST_DOCUMENT,
+        limit: int = _LONGEST_DOCUMENT, may_lead_away: bool = False,
     ) -> tuple[httpx.Response, bytes]:  # fmt: skip
         """The answer to one request, tried again while that may help; a 404 is an answer."""
-        for attempt in range(1, self._times.attempts + 1):
-            last = attempt == self._times.attempts
+        answered, attempt = False, 1
+        while True:
+            last = attempt >= self._times.attempts
             try:
-                with self._http.stream(method, url, headers=headers, content=body) as response:
-                    if response.status_code in _PASSING and not last:
-                        pause = _pause(response, self._times.pause * 2**attempt)
-                    else:
-                        _refuse_status(response, what)
+                with self._http.stream(method, url, headers=self._headers(headers), content=body) as response:
+                    if response.status_code == httpx.codes.UNAUTHORIZED and not answered:
+                        answered = True
+                        if self._auth.answer(response, self._http, self._read_token):
+                            continue
+                    if response.status_code not in _PASSING or last:
+                        _refuse_status(response, what, may_lead_away=may_lead_away)
                         return response, self._read(response, limit, what)
+                    pause = _pause(response, self._times.pause * 2**attempt)
             except httpx.TransportError as error:
                 if last:
                     raise _unreachable(self.repository, error) from None
                 pause = self._times.pause * 2**attempt
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise ArtifactError(
-                    f"{what} cannot be had: {error}", hint="the registry leads astray; tell who runs it"
-                ) from None
+            except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+                raise ArtifactError(f"{what} cannot be had: {error}", hint="tell whoever runs the registry") from None
+            attempt += 1
             time.sleep(pause)
-        raise AssertionError
+
+    def _headers(self, headers: Mapping[str, str] | None) -> dict[str, str]:
+        header = self._auth.header  # once: another thread may change it
+        return {**(headers or {}), **({"Authorization": header} if header else {})}
+
+    def _read_token(self, response: httpx.Response) -> bytes:
+        return self._read(response, 1 << 20, f"a token for {self.repository}")
 
     def _read(self, response: httpx.Response, limit: int, what: str) -> bytes:
-        parts, size, deadline = [], 0, time.monotonic() + self._times.whole
+        parts, size, deadline = list[bytes](), 0, time.monotonic() + self._times.whole
         for part in response.iter_bytes():
             parts.append(part)
             size += len(part)
@@ -196,15 +212,18 @@ class RegistryClient:
 def open_registry(
     repository: Repository, *, writing: bool = False, times: RegistryTimes | None = None
 ) -> Iterator[RegistryClient]:
-    """Lend a client for a repository, with the credentials that are kept for it.
+    """Lend a client for a repository, with the credentials that are kept for the place where it is.
 
-    Raises ToolError for files of settings or credentials that cannot be read, ArtifactError when nobody answers.
+    ``writing`` goes to where the name says, as skopeo does: registries.conf moves what is read only. Raises ToolError
+    for files of settings or credentials that cannot be read, ArtifactError when nobody answers.
     """
-    times = times or RegistryTimes()
-    location = locate(repository, os.environ)
-    auth = RegistryAuth(find_credentials(repository, os.environ), location.name, "pull,push" if writing else "pull")
-    with connect(location, auth, times.silence) as (http, scheme):
-        yield RegistryClient(repository, http, f"{scheme}://{location.host}/v2/{location.name}", times)
+    times, location = times or RegistryTimes(), locate(repository, os.environ)
+    if writing:
+        location = replace(Location.of(repository), insecure=location.insecure)
+    actions = "pull,push" if writing else "pull"
+    auth = RegistryAuth(find_credentials(location.place, os.environ), f"repository:{location.name}:{actions}")
+    with connect(location, times.silence) as (http, scheme):
+        yield RegistryClient(repository, http, auth, f"{scheme}://{location.host}/v2/{location.name}", times)
 
 
 def _listing(found: Sequence[str], fault: str | None = None) -> TagListing:
@@ -212,10 +231,18 @@ def _listing(found: Sequence[str], fault: str | None = None) -> TagListing:
     return TagListing(tags, len({*found}) - len(tags), fault)
 
 
+def _media_type(response: httpx.Response) -> str:
+    return str(response.headers.get("Content-Type", "")).partition(";")[0].strip()
+
+
+def _is_short_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10
+
+
 def _pause(response: httpx.Response, otherwise: float) -> float:
     """How long the registry asks us to wait (RFC 9110, Retry-After), within reason."""
     text = response.headers.get("Retry-After", "")
-    if text.isdecimal():
+    if _is_short_number(text):
         return min(float(text), _LONGEST_PAUSE)
     try:
         return min(max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0), _LONGEST_PAUSE)
@@ -223,9 +250,9 @@ def _pause(response: httpx.Response, otherwise: float) -> float:
         return otherwise
 
 
-def _refuse_status(response: httpx.Response, what: str) -> None:
+def _refuse_status(response: httpx.Response, what: str, *, may_lead_away: bool) -> None:
     status = response.status_code
-    if response.is_success or status == httpx.codes.NOT_FOUND:
+    if response.is_success or status == httpx.codes.NOT_FOUND or (may_lead_away and response.is_redirect):
         return
     if status in _REFUSED:
         raise ArtifactError(

@@ -22,11 +22,10 @@ ACCEPTED: Final = (
 """The media types of what can be run."""
 
 _AT_ONCE: Final = 16
-_REDIRECTS: Final = 5
 
 
 @contextmanager
-def connect(location: Location, auth: httpx.Auth, silence: float) -> Iterator[tuple[httpx.Client, str]]:
+def connect(location: Location, silence: float) -> Iterator[tuple[httpx.Client, str]]:
     """Lend a client, and the scheme to speak: https, but for a registry that may do without and has none.
 
     ``silence`` is how many seconds the registry may say nothing. Raises ToolError for proxy variables that make no
@@ -34,8 +33,8 @@ def connect(location: Location, auth: httpx.Auth, silence: float) -> Iterator[tu
     """
     try:
         client = httpx.Client(
-            auth=auth, verify=False if location.insecure else trusted(), timeout=silence,
-            follow_redirects=True, max_redirects=_REDIRECTS,
+            verify=False if location.insecure else trusted(), timeout=silence,
+            follow_redirects=False,  # else what we say of ourselves might be said elsewhere, too
             headers={"User-Agent": f"peel/{__version__}", "Accept": ", ".join(ACCEPTED)},
             limits=httpx.Limits(max_connections=_AT_ONCE),
         )  # fmt: skip
@@ -49,7 +48,7 @@ def connect(location: Location, auth: httpx.Auth, silence: float) -> Iterator[tu
 def _lacks_tls(client: httpx.Client, host: str) -> bool:
     """Whether a registry speaks http alone, as containers/image finds out too: https is asked first."""
     for scheme in ("https", "http"):
-        with suppress(httpx.TransportError):
-            client.get(f"{scheme}://{host}/v2/", auth=None, follow_redirects=False)
+        asked = client.stream("GET", f"{scheme}://{host}/v2/")
+        with suppress(httpx.TransportError), asked:
             return scheme == "http"
     return False

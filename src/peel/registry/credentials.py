@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,12 @@ from peel.tools import process
 
 _TOKEN_USER: Final = "<token>"  # noqa: S105 - a name
 """By this name, a credential helper says that what it gives is an identity token."""
+
+
+_UNKNOWN: Final = b"credentials not found"
+"""What every helper says of a registry that it knows nothing of."""
+
+_HELPER_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +38,9 @@ def find_credentials(repository: Repository, environment: Mapping[str, str]) -> 
 
     Raises ToolError for a file that is there and cannot be read, and when a credential helper fails.
     """
-    for path in _files(environment):
-        document = _read(path)
+    named = environment.get("REGISTRY_AUTH_FILE")
+    for path in [Path(named)] if named else _files(environment):
+        document = _read(path, named=bool(named))
         found = _of_document(document, repository) if document is not None else None
         if found is not None:
             return found
@@ -40,26 +48,26 @@ def find_credentials(repository: Repository, environment: Mapping[str, str]) -> 
 
 
 def _files(environment: Mapping[str, str]) -> Sequence[Path]:
-    if named := environment.get("REGISTRY_AUTH_FILE"):
-        return [Path(named)]
     home = Path(environment.get("HOME", "/"))
-    run = Path(environment.get("XDG_RUNTIME_DIR") or "/run/containers/0")
+    run = environment.get("XDG_RUNTIME_DIR")
     config = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
     docker = Path(environment.get("DOCKER_CONFIG") or home / ".docker")
     return [
-        run / "containers" / "auth.json",
-        run / "auth.json",
+        Path(run, "containers", "auth.json") if run else Path(f"/run/containers/{os.getuid()}/auth.json"),
         config / "containers" / "auth.json",
         docker / "config.json",
     ]
 
 
-def _read(path: Path) -> Mapping[str, Any] | None:
+def _read(path: Path, *, named: bool) -> Mapping[str, Any] | None:
+    """An auth file; None where there is none, or where nobody named it and we may not read it."""
     try:
         document = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, PermissionError) and not named:
+            return None
         reason = error.strerror if isinstance(error, OSError) else "not JSON"  # never its text: it holds passwords
         raise ToolError(f"{path} cannot be read: {reason}", hint="log in again: skopeo login REGISTRY") from None
     return document if isinstance(document, dict) else {}
@@ -101,14 +109,15 @@ def _of_entry(entry: Mapping[str, Any]) -> Credentials | None:
 def _ask_helper(name: str, key: str) -> Credentials | None:
     """What a credential helper holds (github.com/docker/docker-credential-helpers, "Development")."""
     program = f"docker-credential-{name}"
-    done = process.run(
-        process.Command((program, "get"), process.inherit(), stdin=key.encode()), check=False, timeout=60
-    )
+    command = process.Command((program, "get"), process.inherit(process.credential_variables()), stdin=key.encode())
+    done = process.run(command, check=False, timeout=_HELPER_SECONDS)
     if done.status != 0:
-        return None  # as a helper ends that knows nothing of this registry
+        if _UNKNOWN in done.stdout + done.stderr:
+            return None
+        raise ToolError(f"{program} failed with status {done.status}", hint=f"run {program} get by hand to see why")
     try:
         said = _mapping(json.loads(done.stdout))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ToolError(f"{program} does not answer with JSON", hint=f"run {program} get by hand") from None
     user, secret = str(said.get("Username", "")), str(said.get("Secret", ""))
     return Credentials(identity_token=secret) if user == _TOKEN_USER else Credentials(user, secret)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,17 @@ class Location:
     name: str
     insecure: bool = False
 
+    @classmethod
+    def of(cls, repository: Repository) -> Location:
+        """Where a repository is that nothing is said of."""
+        host = _DOCKER_HUB[1] if repository.host == _DOCKER_HUB[0] else repository.host
+        return cls(host, repository.name)
+
+    @property
+    def place(self) -> Repository:
+        """The same as a repository: what credentials are kept for."""
+        return Repository(_DOCKER_HUB[0] if self.host == _DOCKER_HUB[1] else self.host, self.name)
+
 
 def locate(repository: Repository, environment: Mapping[str, str]) -> Location:
     """Where a repository is, by the registries.conf that applies; its mirrors are left alone, since they may lag.
@@ -37,8 +48,7 @@ def locate(repository: Repository, environment: Mapping[str, str]) -> Location:
         raise ToolError(f"{repository.host} is blocked", hint="registries.conf says so")
     place = _moved(str(repository), chosen)
     host, _, name = place.partition("/")
-    host = _DOCKER_HUB[1] if host == _DOCKER_HUB[0] else host
-    return Location(host, name, insecure=chosen.get("insecure") is True)
+    return replace(Location.of(Repository(host, name)), insecure=chosen.get("insecure") is True)
 
 
 def _files(environment: Mapping[str, str]) -> Sequence[Path]:

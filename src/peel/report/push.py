@@ -64,14 +64,13 @@ def show_pulled(pulled: Pulled, console: Console, *, json: bool) -> None:
     """The manifest's digest, alone, on stdout."""
     size = sum(blob.size for blob in pulled.fetched)
     console.step(f"{len(pulled.fetched)} blobs fetched, {human_size(size)}, in {pulled.seconds:.1f} s")
-    if pulled.ref is not None:
-        console.step(f"{pulled.ref} stands for it in the store" + (", as its record says" if pulled.known else ""))
+    console.step(f"{pulled.ref} stands for it in the store" + (", as its record says" if pulled.known else ""))
     if json:
         return console.json(
             {
                 "schema": SCHEMA,
-                "image": pulled.ref.image if pulled.ref else None,
-                "tag": pulled.ref.tag if pulled.ref else None,
+                "image": pulled.ref.image,
+                "tag": pulled.ref.tag,
                 "manifest": str(pulled.manifest.digest),
                 "recorded": pulled.known,
                 "fetched": {"blobs": len(pulled.fetched), "bytes": size},

@@ -24,11 +24,12 @@ _PASSED = (
     "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "NETRC",
-    "REGISTRY_AUTH_FILE", "CONTAINERS_REGISTRIES_CONF", "CONTAINERS_STORAGE_CONF", "CONTAINERS_CONF",
+    "REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "CONTAINERS_REGISTRIES_CONF", "CONTAINERS_STORAGE_CONF", "CONTAINERS_CONF",
 )  # fmt: skip
 SIGNALLED: Final = 128
 """What shells add to a signal's number, to say that a program was ended by it."""
 
+_OF_CREDENTIALS = ("AWS_", "AZURE_", "CLOUDSDK_", "GOOGLE_", "GNUPGHOME", "DBUS_SESSION_BUS_ADDRESS", "PASSWORD_STORE_")
 _GRACE_SECONDS = 5.0
 _POLL_SECONDS = 0.2
 _LAST_LINES = 20
@@ -72,6 +73,11 @@ def inherit(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """
     passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
     return {**passed, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(extra or {})}
+
+
+def credential_variables() -> dict[str, str]:
+    """What credential helpers read: of clouds, of key rings, of the session's bus."""
+    return {name: value for name, value in os.environ.items() if name.startswith(_OF_CREDENTIALS)}
 
 
 def find(program: str) -> Path | None:
@@ -170,13 +176,15 @@ def _interrupting(child: subprocess.Popen[bytes]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def stop(child: subprocess.Popen[bytes], *, first: signal.Signals = signal.SIGTERM) -> None:
-    """End a program and its group: ask, wait some seconds, then force; at once if interrupted again."""
+def stop(
+    child: subprocess.Popen[bytes], *, first: signal.Signals = signal.SIGTERM, grace: float = _GRACE_SECONDS
+) -> None:
+    """End a program and its group: ask, wait ``grace`` seconds, then force; at once if interrupted again."""
     try:
         if child.poll() is None:
             _signal(child, first)
             with suppress(subprocess.TimeoutExpired):
-                child.wait(_GRACE_SECONDS)
+                child.wait(grace)
     finally:
         _signal(child, signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):

@@ -132,7 +132,7 @@ def copy_to_layout(reference: str, directory: Path, *, size: int) -> None:
     """
     directory.mkdir(parents=True, exist_ok=True)
     source = f"docker://{_plain(reference)}"
-    copy(source, "oci:.:archive", cwd=directory, preserve_digests=True, timeout=_time_for(size))
+    copy(source, "oci:.:archive", cwd=directory, preserve_digests=True, timeout=time_for(size))
 
 
 def push_layout(directory: Path, tag: str, reference: str, *, size: int) -> None:
@@ -140,7 +140,7 @@ def push_layout(directory: Path, tag: str, reference: str, *, size: int) -> None
 
     Raises ArtifactError when the registry cannot be reached or refuses us, ToolError as ``copy_to_layout`` does.
     """
-    env = process.inherit()
+    env = process.inherit(process.credential_variables())
     command = process.Command(
         (
             *skopeo_argv(env), "copy", "--quiet",
@@ -152,12 +152,13 @@ def push_layout(directory: Path, tag: str, reference: str, *, size: int) -> None
         env,
         directory,
     )  # fmt: skip
-    done = _run(command, reference, timeout=_time_for(size))
+    done = _run(command, reference, timeout=time_for(size))
     if done.status != 0:
         raise explain(reference, command, done, doing="write")
 
 
-def _time_for(size: int) -> float:
+def time_for(size: int) -> float:
+    """How many seconds a transfer of so many bytes may take."""
     return min(_PATIENCE + size / _SLOWEST, _LONGEST)
 
 
@@ -165,7 +166,7 @@ def copy(
     source: str, destination: str, *, cwd: Path | None = None, preserve_digests: bool, timeout: float | None = None
 ) -> None:
     """``skopeo copy``; ``cwd`` is where relative paths of both start. Raises ArtifactError or ToolError."""
-    env = process.inherit()
+    env = process.inherit(process.credential_variables())
     options = ("--preserve-digests",) if preserve_digests else ()  # else zstd layers silently become cached gzip ones
     command = process.Command((*skopeo_argv(env), "copy", "--quiet", *options, source, destination), env, cwd)
     done = _run(command, source.removeprefix("docker://"), timeout=timeout)
@@ -209,7 +210,7 @@ def _unquote(text: str) -> str:
 
 
 def _inspect(reference: str, *options: str, timeout: float) -> bytes:
-    env = process.inherit()
+    env = process.inherit(process.credential_variables())
     command = process.Command((*skopeo_argv(env), "inspect", "--raw", *options, f"docker://{_plain(reference)}"), env)
     done = _run(command, reference, timeout=timeout)
     if done.status != 0:

@@ -16,7 +16,8 @@ from peel.model.oci_parse import parse_config, parse_manifest, parse_manifest_or
 from peel.model.plan import layer_key, make_plan
 from peel.model.progress import Progress
 from peel.model.repository import Repository
-from peel.model.values import Digest, ImageRef, Platform
+from peel.model.tags.tag import tag_fault
+from peel.model.values import Digest, ImageRef, Platform, is_digest
 from peel.registry.client import RegistryClient, open_registry
 from peel.store.blobs import hash_of
 from peel.store.catalogue import Catalogue
@@ -47,6 +48,9 @@ class Published:
         repository = Repository.parse(f"{head}{slash}{last}")
         if not (digest if at else tag):
             raise UsageError(f"no tag in {text!r}", hint=f"write {repository}:TAG")
+        fault = None if at else tag_fault(tag)
+        if fault is not None or (at and not is_digest(digest)):
+            raise UsageError(f"not an image of {repository}: {fault or 'the digest is none'}", hint="copy it once more")
         return cls(repository, digest if at else tag)
 
 
@@ -54,7 +58,7 @@ class Published:
 class Pulled:
     """An image that is in the store now; ``fetched`` are the blobs that it lacked. ``known`` to a lock set's record."""
 
-    ref: ImageRef | None
+    ref: ImageRef
     manifest: Descriptor
     fetched: Sequence[Descriptor]
     known: bool
@@ -82,7 +86,11 @@ def pull_image(
         descriptor, raw = _manifest_for(client, image, platform)
     manifest = parse_manifest(raw, str(image))
     address = ref or _address_of(manifest)
+    if address is None:
+        raise UsageError(f"{image} does not say what it is", hint="name it: peel pull … IMAGE:TAG")
     recorded = _recorded(address, platform, catalogue)
+    if ref is None and recorded is None:
+        _refuse_taken(address, platform, image, descriptor, store)
     if recorded is not None and recorded.manifest != str(descriptor.digest):
         raise DifferenceError(
             f"{image} is {descriptor.digest}, and the record of {address} says {recorded.manifest}",
@@ -91,10 +99,9 @@ def pull_image(
     fetched = _fetch(image, descriptor, manifest, store, progress)
     store.blobs.put_bytes(raw)
     _refuse_other_platform(image, manifest, platform, store)
-    if address is not None:
-        store.set_image(address, platform, descriptor)
-        if recorded is not None and catalogue is not None:
-            _remember_layers(address, platform, recorded, manifest, catalogue, store)
+    store.set_image(address, platform, descriptor)
+    if recorded is not None and catalogue is not None:
+        _remember_layers(address, platform, recorded, manifest, catalogue, store)
     return Pulled(address, descriptor, fetched, recorded is not None, monotonic() - began)
 
 
@@ -119,8 +126,20 @@ def _address_of(manifest: Manifest) -> ImageRef | None:
     return None
 
 
-def _recorded(ref: ImageRef | None, platform: Platform, catalogue: Catalogue | None) -> RecordedImage | None:
-    record = catalogue.record(ref) if ref is not None and catalogue is not None and catalogue.has_lock(ref) else None
+def _refuse_taken(
+    address: ImageRef, platform: Platform, image: Published, descriptor: Descriptor, store: Store
+) -> None:
+    """An image may say that it is any other: without a record, it does not take what another has."""
+    found = store.image(address, platform)
+    if found is not None and found.digest != descriptor.digest:
+        raise UsageError(
+            f"{image} calls itself {address}, which is {found.digest} in this store",
+            hint=f"say what it is to be: peel pull … {address}, or another address",
+        )
+
+
+def _recorded(ref: ImageRef, platform: Platform, catalogue: Catalogue | None) -> RecordedImage | None:
+    record = catalogue.record(ref) if catalogue is not None and catalogue.has_lock(ref) else None
     return record.platforms.get(platform.subdir) if record else None
 
 
@@ -145,7 +164,7 @@ def _copy(
 ) -> Path:
     """Copy an image; returns the directory in which its blobs lie, each by the digits of its digest."""
     if descriptor.media_type != MANIFEST:
-        skopeo.copy_to_directory(pinned, work / "image")
+        skopeo.copy_to_directory(pinned, work / "image", timeout=skopeo.time_for(size))
         return work / "image"
     blobs = work / "image" / "blobs" / "sha256"
     blobs.mkdir(parents=True)

@@ -74,7 +74,7 @@ def push_image(image: Pushable, how: Publishing, store: Store, progress: Progres
     with ExitStack() as clients:
         places = [_look(clients, repository, image, how) for repository in dict.fromkeys(how.repositories)]
         sent = _send_all(places, image, store, progress)
-        _name_all(places, image)
+        _name_all(places, image, force=how.force)
         told = [
             PushedTo(
                 place.repository, blobs, place.before.digest if _replaces(place, image) and place.before else None,
@@ -142,18 +142,27 @@ def _copy(manifest: Descriptor, size: int, repository: Repository, store: Store)
         skopeo.push_layout(work / "layout", _TAG, f"{repository}@{manifest.digest}", size=size)
 
 
-def _name_all(places: Sequence[Destination], image: Pushable) -> None:
+def _name_all(places: Sequence[Destination], image: Pushable, *, force: bool) -> None:
     """Let the tag stand for the image everywhere, and see that it does; say where it does, should one registry fail."""
     named = list[str]()
     for place in places:
         try:
-            if place.before is None or _replaces(place, image):
-                place.client.put_manifest(image.tag, image.top.media_type, image.document)
-            found = place.client.describe(image.tag)
-            if found is None or found.digest != image.top.digest:
-                told = found.digest if found else "nothing"
-                raise ArtifactError(f"{place.repository}:{image.tag} is {told} after the push, not {image.top.digest}")
+            _name(place, image, force=force)
         except PeelError as error:
             done = f"; it is published at {', '.join(named)}" if named else ""
-            raise ArtifactError(f"{error.message}{done}", hint=error.hint) from None
+            raise type(error)(f"{error.message}{done}", hint=error.hint) from None
         named.append(f"{place.repository}:{image.tag}")
+
+
+def _name(place: Destination, image: Pushable, *, force: bool) -> None:
+    """Write the tag, unless another push wrote one while the blobs were on their way."""
+    found = place.client.describe(image.tag)
+    if found is not None and found.digest == image.top.digest:
+        return
+    before = place.before.digest if place.before is not None else None
+    if found is not None and found.digest != before and not force:
+        raise DifferenceError(
+            f"{place.repository}:{image.tag} was published meanwhile, as {found.digest}",
+            hint="give this build a tag of its own, or replace the other with --force",
+        )
+    place.client.put_manifest(image.tag, image.top.media_type, image.document)

@@ -78,7 +78,7 @@ def _tag_of(client: RegistryClient, digest: Digest, document: bytes, image: Push
     """The tag of the image that an alias stands for: as the image says itself, else the newest of the same digest."""
     try:
         said = json.loads(document).get("annotations", {}).get(_VERSION)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         said = None
     if isinstance(said, str) and image.policy.parse(said).category not in _NAMELESS:
         return said

@@ -41,9 +41,11 @@ def check_alias(policy: TagPolicy, alias: str) -> None:
 
 def follows(policy: TagPolicy, alias: str, tag: str) -> bool:
     """Whether an alias is for builds like this one: ``latest_weekly`` for weeklies, ``latest`` for no candidate."""
-    category = policy.parse(tag).category
+    read = policy.parse(tag)
+    if read.architecture is not None or (policy.name == "rsp" and read.extra is not None):
+        return False  # of one machine, or somebody's own
     wanted = _FOLLOWED.get(alias)
-    return category == wanted if wanted else category in _PLAIN
+    return read.category == wanted if wanted else read.category in _PLAIN
 
 
 def decide_move(policy: TagPolicy, current: str | None, tag: str) -> Move:
@@ -51,7 +53,8 @@ def decide_move(policy: TagPolicy, current: str | None, tag: str) -> Move:
     if current is None:
         return Move(moves=False, reason="it stands for an image whose tag is not known")
     old, new = policy.parse(current), policy.parse(tag)
-    if old.category != new.category or new.category in _NAMELESS:
+    unlike = old.category != new.category or (old.version is None) != (new.version is None)
+    if unlike or new.category in _NAMELESS:
         return Move(moves=False, reason=f"{current} ({old.category}) and {tag} ({new.category}) have no order")
     if new.order < old.order:
         return Move(moves=False, reason=f"it stands at {current}, which is newer")

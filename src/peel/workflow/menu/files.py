@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from peel.errors import UsageError
+from peel.model.menu.offer import Offer
 from peel.store.files import write_whole
 
 
@@ -21,6 +23,13 @@ def read_json(path: Path) -> Any:
         raise UsageError(
             f"{path}: not JSON", hint="a menu is written by --full, nodes by kubectl get nodes -o json"
         ) from None
+
+
+def previous_menu(path: Path) -> Offer | None:
+    """The menu that a file holds, if it holds one."""
+    with suppress(OSError, ValueError, RecursionError):
+        return Offer.model_validate(json.loads(path.read_bytes()))
+    return None
 
 
 def write_text(text: str, path: Path | None) -> None:

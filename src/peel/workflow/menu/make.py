@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Collection
-from contextlib import suppress
 
 from peel.errors import ArtifactError, DocumentError, PeelError, ToolError, UsageError
 from peel.model.menu.choose import choose_tags, make_group
@@ -46,7 +45,7 @@ def make_menu(
         except (ArtifactError, ToolError, DocumentError) as error:
             failed.append(error)
             groups.append(_without_source(payload, before.get(payload.name), error))
-    if len(failed) == len(wanted) and not any(group.dropdown for group in groups):
+    if len(failed) == len(wanted):
         raise failed[0]
     sizes = tuple(OfferedSize(name=s.name, title=s.title, cpu=s.cpu, memory=s.memory) for s in declaration.sizes)
     return Offer(schema=1, title=declaration.title, payloads=tuple(groups), sizes=sizes)
@@ -78,12 +77,11 @@ def _without_source(payload: MenuPayload, before: OfferedPayload | None, error: 
 
 def now() -> dt.datetime:
     """The instant that tags' ages are counted to: SOURCE_DATE_EPOCH where it is set, else now."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    return dt.datetime.fromtimestamp(int(epoch), dt.UTC) if epoch.isdecimal() else dt.datetime.now(dt.UTC)
-
-
-def as_previous(document: object) -> Offer | None:
-    """An earlier menu, if this is one."""
-    with suppress(ValueError):
-        return Offer.model_validate(document)
-    return None
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if not epoch:
+        return dt.datetime.now(dt.UTC)
+    try:
+        return dt.datetime.fromtimestamp(int(epoch), dt.UTC)
+    except (ValueError, OverflowError, OSError):
+        shown = repr(epoch[:40])
+        raise UsageError(f"SOURCE_DATE_EPOCH is no instant in seconds since 1970: {shown}", hint="unset it") from None

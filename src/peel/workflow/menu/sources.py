@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from peel.errors import ArtifactError, DocumentError, PeelError
 from peel.model.menu.choose import Known, told_of
@@ -159,33 +159,46 @@ def _of_records(image: str, catalogue: Catalogue, payload: MenuPayload) -> Holdi
 
 
 class _Listed(BaseModel):
-    """An image as Google's Artifact Registry lists it (``dockerImages.list``)."""
+    """An image of Google's Artifact Registry: as its API and its clients name the parts, or as gcloud does."""
 
     model_config = ConfigDict(strict=True)
-    uri: str
-    tags: list[str] = []
-    image_size_bytes: Annotated[int | None, Field(strict=False)] = None
-    media_type: str = ""
+    uri: str = ""
+    package: str = ""
+    version: str = ""
+    tags: list[str] | str = []
+    size: Annotated[int | None, Field(strict=False)] = Field(
+        default=None, validation_alias=AliasChoices("image_size_bytes", "imageSizeBytes")
+    )
+    media_type: str = Field(default="", validation_alias=AliasChoices("media_type", "mediaType"))
+
+    def parts(self) -> tuple[str, str]:
+        """Its repository and its digest."""
+        repository, _, digest = (self.uri or f"{self.package}@{self.version}").partition("@")
+        return repository, digest
+
+    def names(self) -> Sequence[str]:
+        """Its tags, which some write in one string."""
+        return [tag.strip() for tag in self.tags.split(",")] if isinstance(self.tags, str) else self.tags
 
 
 class _Listing(BaseModel):
-    images: list[_Listed]
+    images: list[_Listed] = Field(validation_alias=AliasChoices("images", "dockerImages"))
 
 
 def _of_listing(path: Path, origin: str, payload: MenuPayload) -> Holdings:
     if payload.repository is None:
         raise DocumentError(f"envs/menu.yaml: {payload.name}: a listing needs the key repository")
-    text = read_text(path, origin=origin, hint="gcloud artifacts docker images list --include-tags --format json")
+    text = read_text(path, origin=origin, hint="write there what Artifact Registry lists, as JSON")
+    whole = text.lstrip().startswith("{")
     try:
-        listed = _Listing.model_validate_json(f'{{"images": {text}}}').images
+        listed = _Listing.model_validate_json(text if whole else f'{{"images": {text}}}').images
     except ValidationError as error:
         raise DocumentError(f"{origin}: {error.errors()[0]['msg']}", hint="a list of images is wanted") from None
     known = dict[str, Known]()
     for image in listed:
-        repository, _, digest = image.uri.partition("@")
+        repository, digest = image.parts()
         if repository == payload.repository and image.media_type in {"", *ACCEPTED}:
-            size = image.image_size_bytes
-            known |= {tag: Known(digest or None, size) for tag in image.tags if tag_fault(tag) is None}
+            known |= {tag: Known(digest or None, image.size) for tag in image.names() if tag_fault(tag) is None}
     if not known:
         raise ArtifactError(f"{origin} has no image of {payload.repository}", hint="check the key repository")
     return _at_hand(known, payload.repository)
