@@ -8,7 +8,7 @@ import shutil
 import nox
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["lint", "types", "tests"]
+nox.options.sessions = ["check"]
 nox.options.default_venv_backend = "uv|venv"
 nox.options.reuse_existing_virtualenvs = True
 
@@ -22,27 +22,51 @@ def install(session: nox.Session) -> None:
 
 
 @nox.session
+def check(session: nox.Session) -> None:
+    """Pass all that a change has to pass: lint, types and tests, in one environment."""
+    install(session)
+    run_lint(session)
+    run_types(session)
+    run_tests(session)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, format and the floors that modules may import from."""
     install(session)
-    session.run("ruff", "check")
-    session.run("ruff", "format", "--check")
-    session.run("lint-imports")
+    run_lint(session)
 
 
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types, strictly."""
     install(session)
-    session.run("mypy")
+    run_types(session)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run all tests; installs the system packages that they need."""
     install(session)
+    run_tests(session)
+
+
+def run_lint(session: nox.Session) -> None:
+    """Style, format, floors."""
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports")
+
+
+def run_types(session: nox.Session) -> None:
+    """Types."""
+    session.run("mypy")
+
+
+def run_tests(session: nox.Session) -> None:
+    """Tests, two files at a time: tests/conftest.py says in which order."""
     session.run("peel", "doctor", "--install", "--for", "tests", "--quiet")
-    session.run("pytest", *(session.posargs or ("-n", "2", "--dist", "loadfile")))
+    session.run("pytest", *(session.posargs or ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")))
 
 
 @nox.session

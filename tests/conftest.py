@@ -17,6 +17,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite-goldens", action="store_true", help="write what the tests make over tests/golden/")
 
 
+_LONG = ("test_payload_kinds", "test_patch", "test_verify", "test_hub", "test_demo", "test_build", "test_contract")
+"""The files that take longest, and so come first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep two workers busy to the end: one makes the demo, while the other runs small tests; small ones come last."""
+    long = {name: place for place, name in enumerate(_LONG)}
+    small = sorted({item.path for item in items if "e2e" not in item.path.parts})
+    beside = set(small[: len(small) // 4])  # as long as making the demo takes
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        rank = long.get(item.path.stem, len(long))
+        if "e2e" in item.path.parts:
+            return (0 if rank == 0 else 2, rank)
+        return (1, 0) if item.path in beside else (3, 0)
+
+    items.sort(key=place)
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, bytes], None]:
     """Compare bytes with ``tests/golden/NAME``; with ``--rewrite-goldens`` write them there instead."""

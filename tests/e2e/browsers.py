@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from selenium.common.exceptions import (
     ElementClickInterceptedException,
     NoSuchElementException,
     StaleElementReferenceException,
+    TimeoutException,
 )
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
@@ -20,6 +21,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 PATIENCE = 90  # seconds
+_TRIES = 6
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run", "--disable-dev-shm-usage", "--window-size=1280,900",
@@ -104,14 +106,23 @@ def run_in_new_notebook(browser: webdriver.Chrome, kernel: str, code: str) -> st
             "data-status"
         ).title()
     )  # fmt: skip
-    _patiently(browser).until(lambda b: _typed(b, f"{panel} .jp-Cell .cm-content", code))
-    ActionChains(browser).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
-    outputs = _patiently(browser).until(
-        lambda b: [
-            found.text for found in b.find_elements(By.CSS_SELECTOR, f"{panel} .jp-OutputArea-output") if found.text
-        ]
-    )
-    return str(outputs[0]).strip()
+    cell = f"{panel} .jp-Cell .cm-content"
+    _patiently(browser).until(lambda b: _typed(b, cell, code))
+    for _ in range(_TRIES):  # a kernel that is idle before the page is connected to it never hears of the cell
+        if outputs := _outputs(browser, panel):
+            return outputs[0]
+        browser.find_element(By.CSS_SELECTOR, cell).click()
+        ActionChains(browser).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
+        with suppress(TimeoutException):
+            WebDriverWait(browser, PATIENCE / _TRIES).until(lambda b: _outputs(b, panel))
+    raise AssertionError(f"{kernel} printed nothing")
+
+
+def _outputs(browser: webdriver.Chrome, panel: str) -> list[str]:
+    with suppress(StaleElementReferenceException):
+        found = browser.find_elements(By.CSS_SELECTOR, f"{panel} .jp-OutputArea-output")
+        return [output.text.strip() for output in found if output.text.strip()]
+    return []
 
 
 def _typed(browser: webdriver.Chrome, cell: str, code: str) -> bool:
