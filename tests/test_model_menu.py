@@ -270,6 +270,7 @@ def test_a_bad_menu_is_told_by_line_and_key(key: str, value: Any, words: str, tm
         Catalogue(tmp_path).menu()
     assert refused.value.message.startswith("envs/menu.yaml:")
     assert words in refused.value.message
+    assert refused.value.hint == "docs/menu.md lists the keys of menu.yaml"
 
 
 def test_payloads_and_sizes_have_names_of_their_own(tmp_path: Path) -> None:

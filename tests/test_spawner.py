@@ -125,7 +125,10 @@ def test_a_new_file_is_the_menu_at_once_and_a_broken_one_leaves_it(
     assert OLDER in served.draw()
 
 
-@pytest.mark.parametrize("text", [None, "", "{", '{"schema": 1}', '{"schema": 1, "title": 7, "payloads": []}'])
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "{", '{"schema": 1}', '{"schema": 1, "title": 7, "payloads": []}', menu(LATEST).replace("512Mi", "512")],
+)
 def test_a_hub_without_a_menu_does_not_start(text: str | None, tmp_path: Path) -> None:
     path = tmp_path / "menu.json"
     if text is not None:

@@ -280,7 +280,7 @@ def evil() -> Offer:
     group = {"name": EVIL, "title": EVIL, "description": EVIL, "recommended": EVIL, "menu": [image]}
     group["dropdown"] = [image, more]
     return Offer.model_validate({"schema": 1, "title": EVIL, "payloads": [group], "sizes": [
-        {"name": EVIL, "title": EVIL, "cpu": 1.0, "memory": EVIL}
+        {"name": EVIL, "title": EVIL, "cpu": 1.0, "memory": "4Gi"}
     ]})  # fmt: skip
 
 

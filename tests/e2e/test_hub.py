@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -155,4 +156,7 @@ def test_a_hub_that_ends_leaves_no_lab_and_no_mount(hub: Hub) -> None:
     hub.process.wait(LONGEST)
     assert hub.process.returncode == 0
     becomes_true(lambda: not processes_naming("jupyterhub-singleuser"), "the labs are gone")
-    assert "podman.sock" not in "".join(Path("/proc/self/mounts").read_text())
+    socket = re.search(r"unix://(/[^\"]+)/podman[.]sock", (hub.place / "jupyterhub_config.py").read_text())
+    assert socket is not None
+    assert not Path(socket[1]).exists()
+    assert socket[1] not in Path("/proc/self/mounts").read_text()

@@ -31,5 +31,5 @@ from peel.cli.app import run as main
 
 __all__ = [
     "app", "archive", "build", "check", "demo", "diff", "doctor", "gc", "import_", "launch", "lock", "main",
-    "menu", "patch",    "propose", "push", "show", "site", "tag", "try_", "verify",
+    "menu", "patch", "propose", "push", "show", "site", "tag", "try_", "verify",
 ]  # fmt: skip

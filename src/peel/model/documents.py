@@ -31,6 +31,9 @@ SchemaOne = Annotated[int, AfterValidator(_schema_one)]
 
 _T = TypeVar("_T", bound=BaseModel)
 _MOST_TOLD = 10
+_PAGES = {"envs/menu.yaml": "docs/menu.md"}
+"""Documents that have a page of their own."""
+
 _MOST_SHOWN = 80
 
 
@@ -52,7 +55,7 @@ def validate(model: type[_T], data: Any, *, origin: str, lines: Mapping[Path, in
         faults = [_sentence(fault, model, origin, lines or {}) for fault in _telling(error)]
     if len(faults) > _MOST_TOLD:
         faults[_MOST_TOLD:] = [f"and {len(faults) - _MOST_TOLD} more faults like these"]
-    page = "docs/lock-sets.md" if origin.startswith("lockfiles/") else "docs/declarations.md"
+    page = "docs/lock-sets.md" if origin.startswith("lockfiles/") else _PAGES.get(origin, "docs/declarations.md")
     raise DocumentError("\n".join(faults), hint=f"{page} lists the keys of {origin.rsplit('/', 1)[-1]}")
 
 

@@ -20,6 +20,8 @@ LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
 LAYER_GZIP: Final = f"{LAYER}+gzip"
 LAYER_ZSTD: Final = f"{LAYER}+zstd"
 REF_NAME: Final = "org.opencontainers.image.ref.name"
+TITLE: Final = "org.opencontainers.image.title"
+VERSION: Final = "org.opencontainers.image.version"
 
 _T = TypeVar("_T")
 Pairs = tuple[tuple[str, str], ...]

@@ -13,6 +13,8 @@ from peel.model.glue import GLUES
 from peel.model.lockset import Formats, RecordedImage, RecordedLayer
 from peel.model.oci import (
     MANIFEST,
+    TITLE,
+    VERSION,
     AddedLayer,
     BaseImage,
     Descriptor,
@@ -209,8 +211,8 @@ def _annotations(plan: Plan) -> dict[str, str]:
     """What the image says of itself (OCI annotations.md)."""
     return {
         "org.opencontainers.image.created": rfc3339(plan.epoch),
-        "org.opencontainers.image.title": plan.ref.image,
-        "org.opencontainers.image.version": plan.ref.tag,
+        TITLE: plan.ref.image,
+        VERSION: plan.ref.tag,
         "org.opencontainers.image.base.name": plan.base.reference,
         "org.opencontainers.image.base.digest": str(plan.base.digest),
         PLAN_ANNOTATION: str(plan.digest),

@@ -7,11 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Final
 
 from peel.errors import ArtifactError, DifferenceError, DocumentError, UsageError
 from peel.model.lockset import RecordedImage
-from peel.model.oci import MANIFEST, Descriptor, Index, Manifest
+from peel.model.oci import MANIFEST, TITLE, VERSION, Descriptor, Index, Manifest
 from peel.model.oci_parse import parse_config, parse_manifest, parse_manifest_or_index
 from peel.model.plan import layer_key, make_plan
 from peel.model.progress import Progress
@@ -24,9 +23,6 @@ from peel.store.catalogue import Catalogue
 from peel.store.layout import link_or_copy
 from peel.store.store import LayerRecord, Store
 from peel.tools import skopeo
-
-_TITLE: Final = "org.opencontainers.image.title"
-_VERSION: Final = "org.opencontainers.image.version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +118,7 @@ def _manifest_for(client: RegistryClient, image: Published, platform: Platform) 
 def _address_of(manifest: Manifest) -> ImageRef | None:
     said = dict(manifest.annotations)
     with suppress(DocumentError):  # annotations are anybody's
-        return ImageRef(said.get(_TITLE, ""), said.get(_VERSION, ""))
+        return ImageRef(said.get(TITLE, ""), said.get(VERSION, ""))
     return None
 
 

@@ -9,17 +9,15 @@ from itertools import islice
 from typing import Final
 
 from peel.errors import PeelError
+from peel.model.oci import VERSION
 from peel.model.tags.moving import check_alias, decide_move, follows
-from peel.model.tags.tag import Category
+from peel.model.tags.tag import NAMELESS
 from peel.model.values import Digest
 from peel.registry.client import RegistryClient
 from peel.workflow.pushable import Pushable
 
-_VERSION: Final = "org.opencontainers.image.version"
 _MOST_ASKED: Final = 200
 """How many tags are asked for the digest of an alias whose image does not say its version."""
-
-_NAMELESS: Final = (Category.ALIAS, Category.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +75,13 @@ def move_alias(client: RegistryClient, alias: str, image: Pushable, rules: Alias
 def _tag_of(client: RegistryClient, digest: Digest, document: bytes, image: Pushable) -> str | None:
     """The tag of the image that an alias stands for: as the image says itself, else the newest of the same digest."""
     try:
-        said = json.loads(document).get("annotations", {}).get(_VERSION)
+        said = json.loads(document).get("annotations", {}).get(VERSION)
     except (ValueError, AttributeError, RecursionError):
         said = None
-    if isinstance(said, str) and image.policy.parse(said).category not in _NAMELESS:
+    if isinstance(said, str) and image.policy.parse(said).category not in NAMELESS:
         return said
     tags = image.policy.newest_first(image.policy.parse(tag) for tag in client.tags().tags)
-    builds = (tag.tag for tag in tags if tag.category not in _NAMELESS)
+    builds = (tag.tag for tag in tags if tag.category not in NAMELESS)
     return next((tag for tag in islice(builds, _MOST_ASKED) if _is(client, tag, digest)), None)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from peel.model.documents import Document, SchemaOne, Strings
+from peel.model.menu.declaration import Memory
 
 
 class OfferedImage(Document):
@@ -41,7 +42,7 @@ class OfferedSize(Document):
     name: str
     title: str
     cpu: float
-    memory: str
+    memory: Memory
 
 
 class Offer(Document):

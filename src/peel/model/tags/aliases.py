@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from peel.model.tags.tag import Category, Tag
-
-_NAMELESS = (Category.ALIAS, Category.UNKNOWN)
+from peel.model.tags.tag import NAMELESS, Category, Tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +42,8 @@ def hide_aliased(images: Sequence[TaggedImage]) -> list[TaggedImage]:
 
 def _resolved(image: TaggedImage, same: Sequence[Tag]) -> TaggedImage:
     others = tuple(tag.tag for tag in same if tag.tag != image.tag.tag)
-    target = next((tag for tag in same if tag.category not in _NAMELESS), None)
-    if image.tag.category not in _NAMELESS or target is None:
+    target = next((tag for tag in same if tag.category not in NAMELESS), None)
+    if image.tag.category not in NAMELESS or target is None:
         return replace(image, aliases=others)
     return TaggedImage(_shown_as(image.tag, target), image.digest, target.tag, others)
 

@@ -7,10 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from peel.model.tags.order import newest_first
-from peel.model.tags.tag import Category, Tag, Version
-
-UNFILTERED = (Category.ALIAS, Category.UNKNOWN)
-"""What no filter of a category takes away."""
+from peel.model.tags.tag import NAMELESS, Category, Tag, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ class TagFilter:
         """The tags that pass, in menu order."""
         passed, counts, seen = list[Tag](), dict[Category, int](), set[tuple[object, ...]]()
         for tag in newest_first(tags):
-            rule = None if tag.category in UNFILTERED else self.categories.get(tag.category)
+            rule = None if tag.category in NAMELESS else self.categories.get(tag.category)
             if self.cycle is not None and tag.cycle != self.cycle:
                 continue
             if rule is not None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from peel.errors import UsageError
 from peel.model.tags.policy import TagPolicy
-from peel.model.tags.tag import Category, tag_fault
+from peel.model.tags.tag import NAMELESS, Category, tag_fault
 
 _FOLLOWED: Final = {
     "latest_release": Category.RELEASE,
@@ -18,8 +18,6 @@ _FOLLOWED: Final = {
 }
 _PLAIN: Final = (Category.RELEASE, Category.WEEKLY, Category.DAILY)
 """What an alias that names no category follows."""
-
-_NAMELESS: Final = (Category.ALIAS, Category.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Move:
 def check_alias(policy: TagPolicy, alias: str) -> None:
     """Raise UsageError for a name that no registry takes, or that names a build of its own."""
     fault = tag_fault(alias)
-    if fault is None and policy.parse(alias).category not in _NAMELESS:
+    if fault is None and policy.parse(alias).category not in NAMELESS:
         fault = f"by {policy.name} it is a {policy.parse(alias).category} of its own"
     if fault is not None:
         raise UsageError(f"no alias: {alias[:80]!r}: {fault}", hint="for example latest_release or recommended")
@@ -54,7 +52,7 @@ def decide_move(policy: TagPolicy, current: str | None, tag: str) -> Move:
         return Move(moves=False, reason="it stands for an image whose tag is not known")
     old, new = policy.parse(current), policy.parse(tag)
     unlike = old.category != new.category or (old.version is None) != (new.version is None)
-    if unlike or new.category in _NAMELESS:
+    if unlike or new.category in NAMELESS:
         return Move(moves=False, reason=f"{current} ({old.category}) and {tag} ({new.category}) have no order")
     if new.order < old.order:
         return Move(moves=False, reason=f"it stands at {current}, which is newer")

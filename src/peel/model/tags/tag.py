@@ -27,6 +27,9 @@ class Category(StrEnum):
     UNKNOWN = "Unknown"
 
 
+NAMELESS: Final = (Category.ALIAS, Category.UNKNOWN)
+"""What names no build of its own."""
+
 CATEGORIES: Final = tuple(Category)
 """All of them, in the order of menus."""
 
